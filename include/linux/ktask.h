@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ktask - run one big job of the kernel on several CPUs, within the limits of
+ * the task that asked for it
+ *
+ * A client describes its job as a task: a range of equal units (pages, bytes,
+ * PFNs) and a thread function that does any part of that range. ktask cuts the
+ * task into chunks and hands them to the calling thread and to as many helper
+ * threads as the caller's cgroup, CPUs and caps allow at that moment; see
+ * Documentation/core-api/ktask.rst.
+ */
+#ifndef _LINUX_KTASK_H
+#define _LINUX_KTASK_H
+
+#include <linux/atomic.h>
+#include <linux/lockdep_types.h>
+#include <linux/numa.h>
+#include <linux/types.h>
+
+struct mm_struct;
+
+/**
+ * typedef ktask_thread_func - do one chunk of a task
+ * @start: position of the chunk's first unit
+ * @end: position just past the chunk's last unit
+ * @arg: &ktask_ctl.kc_func_arg
+ *
+ * Called from the thread that called ktask_run() and from helper threads, for
+ * several chunks at the same time. May sleep. When it fails it has to leave
+ * its own chunk as if it had never been started.
+ *
+ * Return: 0, or an error that ends the task.
+ */
+typedef int (*ktask_thread_func)(void *start, void *end, void *arg);
+
+/**
+ * typedef ktask_undo_func - take back chunks that had been completed
+ * @start: position of the first unit to undo
+ * @end: position just past the last unit to undo
+ * @arg: &ktask_ctl.kc_func_arg
+ *
+ * Called by the thread that called ktask_run() only, after every thread has
+ * stopped working. One call may cover several neighbouring chunks. Cannot
+ * fail.
+ */
+typedef void (*ktask_undo_func)(void *start, void *end, void *arg);
+
+/**
+ * typedef ktask_iter_func - advance a position
+ * @position: where to start from
+ * @nsteps: units to advance by
+ * @arg: &ktask_ctl.kc_func_arg
+ *
+ * For tasks whose positions are no plain numbers. Called with a spinlock held:
+ * must not sleep.
+ *
+ * Return: the position @nsteps units further on.
+ */
+typedef void *(*ktask_iter_func)(void *position, size_t nsteps, void *arg);
+
+/**
+ * ktask_iter_range - advance a position that is a plain number
+ * @position: where to start from
+ * @nsteps: units to advance by
+ * @arg: not used
+ *
+ * The default of &ktask_ctl.kc_iter_func. Tasks that use it get their chunks
+ * without taking a lock.
+ *
+ * Return: @position + @nsteps.
+ */
+static inline void *ktask_iter_range(void *position, size_t nsteps, void *arg)
+{
+	return (void *)((unsigned long)position + nsteps);
+}
+
+/**
+ * struct ktask_node - the part of a task that is best done on one NUMA node
+ * @kn_start: position of the first unit
+ * @kn_task_size: number of units
+ * @kn_nid: NUMA node, or NUMA_NO_NODE
+ * @kn_next: units handed out so far; for the core
+ * @kn_position: iterator position of the next unit; for the core, protected by
+ *	its job's lock
+ */
+struct ktask_node {
+	void		*kn_start;
+	size_t		kn_task_size;
+	int		kn_nid;
+/* private: */
+	atomic_long_t	kn_next;
+	void		*kn_position;
+};
+
+/**
+ * struct ktask_ctl - how to run a task
+ * @kc_thread_func: does a chunk
+ * @kc_undo_func: takes back completed chunks after an error, or NULL if that
+ *	is not needed
+ * @kc_iter_func: advances a position; ktask_iter_range() by default
+ * @kc_func_arg: passed to all three
+ * @kc_min_chunk_size: units. The size of every chunk is a multiple of it, but
+ *	for the last one of each &struct ktask_node. 0 counts as 1
+ * @kc_max_chunk_size: units, 0 for no limit. Bounds a chunk where the cost of
+ *	a unit varies a lot within a task
+ * @kc_max_threads: threads that work on the task at most, the caller included;
+ *	0 for no limit
+ * @kc_mm: address space that helpers have to use (kthread_use_mm()), or NULL.
+ *	The caller holds a reference on its users
+ */
+struct ktask_ctl {
+	ktask_thread_func	kc_thread_func;
+	ktask_undo_func		kc_undo_func;
+	ktask_iter_func		kc_iter_func;
+	void			*kc_func_arg;
+	size_t			kc_min_chunk_size;
+	size_t			kc_max_chunk_size;
+	unsigned int		kc_max_threads;
+	struct mm_struct	*kc_mm;
+};
+
+#define KTASK_CTL_INITIALIZER(thread_func, func_arg, min_chunk_size)	\
+	{								\
+		.kc_thread_func = (thread_func),			\
+		.kc_iter_func = ktask_iter_range,			\
+		.kc_func_arg = (func_arg),				\
+		.kc_min_chunk_size = (min_chunk_size),			\
+	}
+
+/**
+ * DEFINE_KTASK_CTL - define a &struct ktask_ctl with what every task needs
+ * @name: of the variable
+ * @thread_func: &ktask_ctl.kc_thread_func
+ * @func_arg: &ktask_ctl.kc_func_arg
+ * @min_chunk_size: &ktask_ctl.kc_min_chunk_size
+ */
+#define DEFINE_KTASK_CTL(name, thread_func, func_arg, min_chunk_size)	\
+	struct ktask_ctl name =						\
+		KTASK_CTL_INITIALIZER(thread_func, func_arg, min_chunk_size)
+
+/**
+ * ktask_ctl_set_undo_func - set what takes back completed chunks
+ * @ctl: the control block
+ * @undo_func: &ktask_ctl.kc_undo_func
+ */
+static inline void ktask_ctl_set_undo_func(struct ktask_ctl *ctl,
+					   ktask_undo_func undo_func)
+{
+	ctl->kc_undo_func = undo_func;
+}
+
+/**
+ * ktask_ctl_set_iter_func - set what advances a position
+ * @ctl: the control block
+ * @iter_func: &ktask_ctl.kc_iter_func
+ */
+static inline void ktask_ctl_set_iter_func(struct ktask_ctl *ctl,
+					   ktask_iter_func iter_func)
+{
+	ctl->kc_iter_func = iter_func;
+}
+
+/**
+ * ktask_ctl_set_max_threads - limit the threads that work on a task
+ * @ctl: the control block
+ * @max_threads: &ktask_ctl.kc_max_threads
+ */
+static inline void ktask_ctl_set_max_threads(struct ktask_ctl *ctl,
+					     unsigned int max_threads)
+{
+	ctl->kc_max_threads = max_threads;
+}
+
+#ifdef CONFIG_KTASK
+
+int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
+		     struct ktask_ctl *ctl, struct lock_class_key *key,
+		     const char *name);
+
+static inline int __ktask_run(void *start, size_t task_size,
+			      struct ktask_ctl *ctl, struct lock_class_key *key,
+			      const char *name)
+{
+	struct ktask_node node = {
+		.kn_start = start,
+		.kn_task_size = task_size,
+		.kn_nid = NUMA_NO_NODE,
+	};
+
+	return __ktask_run_numa(&node, 1, ctl, key, name);
+}
+
+/**
+ * ktask_run - run one task
+ * @start: position of the first unit
+ * @task_size: number of units; 0 is no error
+ * @ctl: what to do with them
+ *
+ * The calling thread works on the task too, so it ends even when no helper can
+ * be had. Helpers work for as long, and on as many CPUs, as the caller's
+ * limits allow; the call allocates no memory and waits for no thread to be
+ * created. Called from within a thread function it runs serially.
+ *
+ * Locks that the caller holds are held for the helpers too: a thread function
+ * must not take them. lockdep knows each call site as a lock of its own.
+ *
+ * Context: process context, may sleep. Under memalloc_*_save() scopes and in
+ * early boot as well.
+ *
+ * Return: 0, or the error of the first chunk that failed. Then every completed
+ * chunk was undone, if @ctl has an undo function.
+ */
+#define ktask_run(start, task_size, ctl)				\
+({									\
+	static struct lock_class_key __ktask_key;			\
+									\
+	__ktask_run(start, task_size, ctl, &__ktask_key, "ktask_run:" #ctl); \
+})
+
+/**
+ * ktask_run_numa - run one task whose parts belong to different NUMA nodes
+ * @nodes: the parts; their positions need not be contiguous
+ * @nr_nodes: number of @nodes, at least 1
+ * @ctl: what to do with them
+ *
+ * As ktask_run(). Helpers run on the node of the part that they start with
+ * where the caller's CPUs allow it, and go on to other parts when theirs is
+ * done.
+ *
+ * Context: as ktask_run().
+ *
+ * Return: as ktask_run().
+ */
+#define ktask_run_numa(nodes, nr_nodes, ctl)				\
+({									\
+	static struct lock_class_key __ktask_key;			\
+									\
+	__ktask_run_numa(nodes, nr_nodes, ctl, &__ktask_key,		\
+			 "ktask_run_numa:" #ctl);			\
+})
+
+bool ktask_enabled(void);
+
+#else /* CONFIG_KTASK */
+
+static inline int ktask_run(void *start, size_t task_size,
+			    struct ktask_ctl *ctl)
+{
+	void *end;
+
+	if (!task_size)
+		return 0;
+
+	end = ctl->kc_iter_func(start, task_size, ctl->kc_func_arg);
+	return ctl->kc_thread_func(start, end, ctl->kc_func_arg);
+}
+
+static inline int ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
+				 struct ktask_ctl *ctl)
+{
+	size_t i, done;
+	int err;
+
+	for (i = 0; i < nr_nodes; i++) {
+		err = ktask_run(nodes[i].kn_start, nodes[i].kn_task_size, ctl);
+		if (err)
+			break;
+	}
+	if (i == nr_nodes || !ctl->kc_undo_func)
+		return i == nr_nodes ? 0 : err;
+
+	for (done = 0; done < i; done++) {
+		struct ktask_node *kn = &nodes[done];
+
+		if (kn->kn_task_size)
+			ctl->kc_undo_func(kn->kn_start,
+					  ctl->kc_iter_func(kn->kn_start,
+							    kn->kn_task_size,
+							    ctl->kc_func_arg),
+					  ctl->kc_func_arg);
+	}
+	return err;
+}
+
+static inline bool ktask_enabled(void)
+{
+	return false;
+}
+
+#endif /* CONFIG_KTASK */
+#endif /* _LINUX_KTASK_H */

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask core: a task is a range of units; cut it into chunks, hand them out,
+ * stop at the first error, undo.
+ *
+ * The caller of ktask_run() works on its own task. Before each of its chunks
+ * it tries to take on helpers, for as long as what is left is worth it and its
+ * budget has room; each helper asks before each of its chunks whether it may
+ * stay (helper.c). Everything that a running task needs is on the caller's
+ * stack or part of a helper: nothing is allocated and nobody is waited for,
+ * but for the last chunks of helpers at the end.
+ *
+ * The size of a chunk follows the measured cost of the chunks before it, so
+ * that a helper can be taken away within about KTASK_CHUNK_NS; the first one
+ * is the client's minimum.
+ */
+#include <linux/export.h>
+#include <linux/kernel.h>
+#include <linux/ktask.h>
+#include <linux/lockdep.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/topology.h>
+
+#include "internal.h"
+#include "math.h"
+
+/*
+ * One call of ktask_run(). Legend of the letters:
+ *
+ * C: constant once the first helper was lent
+ * O: only the caller uses it
+ * L: protected by lock
+ * A: read and written without a lock, with READ_ONCE(), WRITE_ONCE() or
+ *    atomics
+ */
+struct ktask_job {
+	struct ktask_ctl	*ctl;		/* C */
+	struct ktask_node	*nodes;		/* C */
+	size_t			nr_nodes;	/* C */
+	size_t			min_chunk;	/* C */
+	size_t			max_chunk;	/* C */
+	unsigned int		max_helpers;	/* C: the client's, 0 if nested */
+
+	/* Where the next helper starts; spreads helpers over nodes */
+	size_t			next_node;	/* O */
+
+	/* What the caller's last chunk cost; no units yet: not known */
+	size_t			cost_units;	/* O */
+	u64			cost_ns;	/* O */
+
+	/* Units that the next chunk should have. A hint: any value will do */
+	size_t			chunk;		/* A */
+
+	int			error;		/* A: the first one stays */
+	atomic_long_t		chunks;		/* A: chunks done */
+
+	spinlock_t		lock;
+	struct list_head	failed;		/* L: in order of hand-out */
+
+	struct ktask_loan	loan;
+#ifdef CONFIG_LOCKDEP
+	struct lockdep_map	lockdep_map;	/* C */
+#endif
+};
+
+/**
+ * ktask_enabled - may any task have helpers?
+ *
+ * For clients with a path of their own for serial work. The answer may change
+ * at any time.
+ *
+ * Return: false while debug.ktask_max_threads is 1.
+ */
+bool ktask_enabled(void)
+{
+	return READ_ONCE(ktask_max_threads) > 1;
+}
+EXPORT_SYMBOL_GPL(ktask_enabled);
+
+static size_t ktask_node_left(struct ktask_node *kn)
+{
+	return kn->kn_task_size - (size_t)atomic_long_read(&kn->kn_next);
+}
+
+static size_t ktask_job_left(struct ktask_job *job)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < job->nr_nodes; i++)
+		left += ktask_node_left(&job->nodes[i]);
+
+	return left;
+}
+
+static bool ktask_is_range(struct ktask_job *job)
+{
+	return job->ctl->kc_iter_func == ktask_iter_range;
+}
+
+/*
+ * Claim the next units of a part of the task: a compare and exchange instead
+ * of an addition, because chunks get smaller as the rest does, and because it
+ * cannot run past the end of a task of almost SIZE_MAX units.
+ */
+static bool ktask_claim(struct ktask_job *job, struct ktask_node *kn,
+			struct ktask_chunk *chunk)
+{
+	unsigned int threads = 1 + atomic_read(&job->loan.nr);
+	long next = atomic_long_read(&kn->kn_next);
+
+	do {
+		chunk->first = next;
+		if (chunk->first >= kn->kn_task_size)
+			return false;
+		chunk->units = ktask_chunk_size(kn->kn_task_size - chunk->first,
+						READ_ONCE(job->chunk),
+						job->min_chunk, threads);
+	} while (!atomic_long_try_cmpxchg_relaxed(&kn->kn_next, &next,
+						  chunk->first + chunk->units));
+
+	chunk->node = kn;
+	return true;
+}
+
+static bool ktask_take_from(struct ktask_job *job, struct ktask_node *kn,
+			    struct ktask_chunk *chunk)
+{
+	ktask_iter_func iter = job->ctl->kc_iter_func;
+	void *arg = job->ctl->kc_func_arg;
+
+	if (ktask_is_range(job)) {
+		if (!ktask_claim(job, kn, chunk))
+			return false;
+		chunk->start = iter(kn->kn_start, chunk->first, arg);
+		chunk->end = iter(chunk->start, chunk->units, arg);
+		return true;
+	}
+
+	guard(spinlock)(&job->lock);
+	if (!ktask_claim(job, kn, chunk))
+		return false;
+	chunk->start = kn->kn_position;
+	chunk->end = iter(chunk->start, chunk->units, arg);
+	kn->kn_position = chunk->end;
+	return true;
+}
+
+/* Take the next chunk of the worker's own node, or of another one. */
+static bool ktask_take_chunk(struct ktask_job *job, struct ktask_worker *worker,
+			     struct ktask_chunk *chunk)
+{
+	size_t i, home = 0;
+
+	if (READ_ONCE(job->error))
+		return false;
+
+	while (home < job->nr_nodes - 1 &&
+	       job->nodes[home].kn_nid != worker->nid)
+		home++;
+
+	for (i = 0; i < job->nr_nodes; i++)
+		if (ktask_take_from(job,
+				    &job->nodes[(home + i) % job->nr_nodes],
+				    chunk))
+			return true;
+
+	return false;
+}
+
+static bool ktask_chunk_before(const struct ktask_chunk *a,
+			       const struct ktask_chunk *b)
+{
+	return a->node != b->node ? a->node < b->node : a->first < b->first;
+}
+
+static void ktask_chunk_failed(struct ktask_job *job,
+			       struct ktask_worker *worker,
+			       struct ktask_chunk *chunk, int error)
+{
+	struct ktask_worker *next;
+
+	guard(spinlock)(&job->lock);
+
+	if (!job->error)
+		WRITE_ONCE(job->error, error);
+
+	worker->failed = *chunk;
+	list_for_each_entry(next, &job->failed, failed_node)
+		if (ktask_chunk_before(chunk, &next->failed))
+			break;
+	list_add_tail(&worker->failed_node, &next->failed_node);
+}
+
+/* Do one chunk, and learn what it cost. */
+static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
+			   struct ktask_chunk *chunk)
+{
+	u64 ns = local_clock();
+	int error;
+
+	error = job->ctl->kc_thread_func(chunk->start, chunk->end,
+					 job->ctl->kc_func_arg);
+	if (error) {
+		ktask_chunk_failed(job, worker, chunk, error);
+		return false;
+	}
+
+	/* The clocks of two CPUs may differ by a little, if it migrated. */
+	ns = max_t(s64, local_clock() - ns, 1);
+	atomic_long_inc(&job->chunks);
+	WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
+						 job->min_chunk,
+						 job->max_chunk));
+	if (!worker->helper) {
+		job->cost_units = chunk->units;
+		job->cost_ns = ns;
+	}
+	return true;
+}
+
+/* A helper's part of a task; see &ktask_loan.work. */
+static bool ktask_help(struct ktask_worker *worker, void *arg)
+{
+	struct ktask_job *job = arg;
+	struct ktask_chunk chunk;
+
+	INIT_LIST_HEAD(&worker->failed_node);
+
+	lock_map_acquire(&job->lockdep_map);
+	while (ktask_helper_may_stay(worker->helper) &&
+	       ktask_take_chunk(job, worker, &chunk) &&
+	       ktask_do_chunk(job, worker, &chunk))
+		cond_resched();
+	lock_map_release(&job->lockdep_map);
+
+	return !list_empty(&worker->failed_node);
+}
+
+/* Take on helpers, as many as the rest is worth and the budget allows. */
+static void ktask_recruit(struct ktask_job *job)
+{
+	unsigned int want;
+	size_t left;
+
+	if (!job->max_helpers || !job->cost_units || READ_ONCE(job->error))
+		return;
+
+	left = ktask_job_left(job);
+	want = min3(job->max_helpers,
+		    ktask_helpers_for_size(left, job->min_chunk),
+		    ktask_helpers_for_time(left, job->cost_units,
+					   job->cost_ns));
+
+	while (atomic_read(&job->loan.nr) < want) {
+		struct ktask_node *kn = &job->nodes[job->next_node];
+
+		if (!ktask_loan_extend(&job->loan, want, kn->kn_nid))
+			break;
+		job->next_node = (job->next_node + 1) % job->nr_nodes;
+	}
+}
+
+/* The caller's part of a task. */
+static void ktask_work(struct ktask_job *job, struct ktask_worker *caller)
+{
+	struct ktask_chunk chunk;
+
+	do {
+		ktask_recruit(job);
+		cond_resched();
+	} while (ktask_take_chunk(job, caller, &chunk) &&
+		 ktask_do_chunk(job, caller, &chunk));
+}
+
+/* Position of the first unit of @kn that was not handed out. */
+static void *ktask_handed_out(struct ktask_job *job, struct ktask_node *kn)
+{
+	if (!ktask_is_range(job))
+		return kn->kn_position;
+
+	return ktask_iter_range(kn->kn_start, atomic_long_read(&kn->kn_next),
+				job->ctl->kc_func_arg);
+}
+
+/*
+ * Undo what was done of one node's part: all that was handed out, less the
+ * chunks that failed. All threads have stopped, so no lock is needed.
+ */
+static void ktask_undo_node(struct ktask_job *job, struct ktask_node *kn)
+{
+	struct ktask_ctl *ctl = job->ctl;
+	void *start = kn->kn_start;
+	struct ktask_worker *worker;
+	size_t first = 0;
+
+	list_for_each_entry(worker, &job->failed, failed_node) {
+		struct ktask_chunk *failed = &worker->failed;
+
+		if (failed->node != kn)
+			continue;
+		if (failed->first > first)
+			ctl->kc_undo_func(start, failed->start,
+					  ctl->kc_func_arg);
+		first = failed->first + failed->units;
+		start = failed->end;
+	}
+
+	if ((size_t)atomic_long_read(&kn->kn_next) > first)
+		ctl->kc_undo_func(start, ktask_handed_out(job, kn),
+				  ctl->kc_func_arg);
+}
+
+static void ktask_undo(struct ktask_job *job)
+{
+	struct ktask_worker *worker, *tmp;
+	size_t i;
+
+	if (job->ctl->kc_undo_func)
+		for (i = 0; i < job->nr_nodes; i++)
+			ktask_undo_node(job, &job->nodes[i]);
+
+	list_for_each_entry_safe(worker, tmp, &job->failed, failed_node) {
+		list_del(&worker->failed_node);
+		if (worker->helper)
+			ktask_helper_release(worker->helper);
+	}
+}
+
+static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
+			   size_t nr_nodes, struct ktask_ctl *ctl,
+			   struct lock_class_key *key, const char *name)
+{
+	size_t min_chunk = max_t(size_t, ctl->kc_min_chunk_size, 1);
+	size_t i;
+
+	*job = (struct ktask_job) {
+		.ctl = ctl,
+		.nodes = nodes,
+		.nr_nodes = nr_nodes,
+		.min_chunk = min_chunk,
+		.max_chunk = max(ctl->kc_max_chunk_size ?: SIZE_MAX, min_chunk),
+		.max_helpers = (ctl->kc_max_threads ?: INT_MAX) - 1,
+		.chunk = min_chunk,
+		.failed = LIST_HEAD_INIT(job->failed),
+	};
+
+	/* A helper that waited for helpers could starve the pool. */
+	if (ktask_current_is_helper())
+		job->max_helpers = 0;
+
+	for (i = 0; i < nr_nodes; i++) {
+		atomic_long_set(&nodes[i].kn_next, 0);
+		nodes[i].kn_position = nodes[i].kn_start;
+	}
+
+	spin_lock_init(&job->lock);
+	lockdep_init_map(&job->lockdep_map, name, key, 0);
+	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
+}
+
+static void ktask_job_account(struct ktask_job *job)
+{
+	u64 *stats = job->loan.stats;
+	unsigned int limit;
+
+	stats[KTASK_STAT_TASKS] = 1;
+	stats[KTASK_STAT_SERIAL] = !stats[KTASK_STAT_HELPERS];
+	stats[KTASK_STAT_CHUNKS] = atomic_long_read(&job->chunks);
+	for (limit = 0; limit < NR_KTASK_LIMITS; limit++)
+		stats[KTASK_STAT_REFUSED + limit] =
+			!!(job->loan.refused & BIT(limit));
+
+	ktask_account(job->loan.caller, stats);
+}
+
+int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
+		     struct ktask_ctl *ctl, struct lock_class_key *key,
+		     const char *name)
+{
+	struct ktask_worker caller = { .nid = numa_node_id() };
+	struct ktask_job job;
+
+	might_sleep();
+
+	ktask_job_init(&job, nodes, nr_nodes, ctl, key, name);
+	if (!ktask_job_left(&job))
+		return 0;
+
+	/* Waiting for helpers depends on whatever locks they take. */
+	lock_map_acquire(&job.lockdep_map);
+	lock_map_release(&job.lockdep_map);
+
+	ktask_work(&job, &caller);
+	ktask_loan_settle(&job.loan);
+	if (job.error)
+		ktask_undo(&job);
+	ktask_job_account(&job);
+
+	return job.error;
+}
+EXPORT_SYMBOL_GPL(__ktask_run_numa);

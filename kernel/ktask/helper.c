@@ -1,0 +1,704 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask helpers: a pool of threads per NUMA node, lent to tasks and taken back
+ *
+ * For as long as it is on loan a helper is scheduled and charged as if it
+ * belonged to the caller's cgroups: it wears the caller's css_set, runs on the
+ * caller's CPUs, and allocates with the caller's memcg, memory policy and
+ * mems_allowed. Everything that decides where it runs is set by the lender
+ * while the helper sleeps, so that it never runs a cycle outside the caller's
+ * limits; the rest it puts on itself.
+ *
+ * Nobody who needs a helper waits for one to be created: a task takes an idle
+ * one or does without, and the pool's manager grows the pool in the
+ * background and shrinks it again when helpers stay idle.
+ *
+ * Helpers work at nice 19. A caller that has run out of chunks takes back the
+ * helpers that have not started, and lends its own nice value to one of those
+ * that have, then to the next: so that waiting never depends on more than one
+ * thread at the caller's priority.
+ */
+#include <linux/cgroup.h>
+#include <linux/init.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mmu_context.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/sysctl.h>
+#include <linux/topology.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+/* Helpers that a node's pool has from the start and keeps when it shrinks */
+#define KTASK_POOL_MIN		4U
+
+/*
+ * Chunks' worth of quota that have to be spare for a helper to stay, and for
+ * one to be lent: apart, so that it does not come and go with every chunk.
+ */
+#define KTASK_QUOTA_STAY	1
+#define KTASK_QUOTA_LEND	4
+
+enum ktask_helper_state {
+	KTASK_HELPER_IDLE,	/* in the pool, or cancelled on its way to it */
+	KTASK_HELPER_LENT,	/* woken for a loan, has not started */
+	KTASK_HELPER_WORKING,
+};
+
+/**
+ * struct ktask_helper - a helper thread
+ * @task: the thread
+ * @pool: where it belongs
+ * @state: &enum ktask_helper_state. The lender's release of LENT pairs with
+ *	the helper's acquire when it starts, and publishes what is below
+ * @node: entry in the pool's idle list, or in the loan's list of helpers
+ * @loan: what it works for, while on loan
+ * @cset: the caller's css_set as it was when the helper was lent
+ * @cpus: room for the CPUs that the caller may run on
+ * @counted: it is part of the loan's count; it clears this when it finds that
+ *	it is one too many
+ * @shed: the cgroup whose cap it leaves for, or NULL
+ * @worker: the core's
+ */
+struct ktask_helper {
+	struct task_struct	*task;
+	struct ktask_pool	*pool;
+	atomic_t		state;
+	struct list_head	node;
+	struct ktask_loan	*loan;
+	struct css_set		*cset;
+	cpumask_var_t		cpus;
+	bool			counted;
+	struct task_group	*shed;
+	struct ktask_worker	worker;
+};
+
+/**
+ * struct ktask_pool - the helpers of a NUMA node
+ * @nid: the node
+ * @lock: protects the fields below
+ * @idle: idle helpers, the one that worked last comes first
+ * @nr: helpers, lent ones and those being created included
+ * @nr_idle: length of @idle
+ * @nr_unused: the least that @nr_idle was since the pool was last looked at
+ * @nr_missed: tasks that found no idle helper since then
+ * @manager: grows and shrinks the pool
+ */
+struct ktask_pool {
+	int			nid;
+	spinlock_t		lock;
+	struct list_head	idle;
+	unsigned int		nr;
+	unsigned int		nr_idle;
+	unsigned int		nr_unused;
+	unsigned int		nr_missed;
+	struct delayed_work	manager;
+};
+
+/* Set once at boot, for nodes that have CPUs; NULL before that */
+static struct ktask_pool *ktask_pools[MAX_NUMNODES] __read_mostly;
+
+/* How long helpers stay idle before the pool shrinks */
+static unsigned int ktask_pool_idle_ms = 30 * MSEC_PER_SEC;
+module_param_named(pool_idle_ms, ktask_pool_idle_ms, uint, 0644);
+MODULE_PARM_DESC(pool_idle_ms, "Milliseconds after which unused helper threads end");
+
+static int ktask_helper_main(void *data);
+
+/* The node's pool, or that of any other node if it has none. */
+static struct ktask_pool *ktask_pool_of(int nid)
+{
+	struct ktask_pool *pool = NULL;
+
+	if (nid == NUMA_NO_NODE)
+		nid = numa_node_id();
+	/* Pairs with smp_store_release() in ktask_pool_create(). */
+	if (nid >= 0 && nid < MAX_NUMNODES)
+		pool = smp_load_acquire(&ktask_pools[nid]);
+	if (pool)
+		return pool;
+
+	for_each_online_node(nid) {
+		pool = smp_load_acquire(&ktask_pools[nid]);
+		if (pool)
+			break;
+	}
+	return pool;
+}
+
+static unsigned int ktask_pool_max(struct ktask_pool *pool)
+{
+	return max(cpumask_weight(cpumask_of_node(pool->nid)), 1U);
+}
+
+static struct ktask_helper *ktask_pool_take(struct ktask_pool *pool)
+{
+	struct ktask_helper *helper;
+
+	guard(spinlock)(&pool->lock);
+	helper = list_first_entry_or_null(&pool->idle, struct ktask_helper,
+					  node);
+	if (!helper)
+		return NULL;
+
+	list_del(&helper->node);
+	pool->nr_idle--;
+	pool->nr_unused = min(pool->nr_unused, pool->nr_idle);
+	return helper;
+}
+
+static void ktask_pool_put(struct ktask_helper *helper)
+{
+	struct ktask_pool *pool = helper->pool;
+
+	guard(spinlock)(&pool->lock);
+	list_add(&helper->node, &pool->idle);
+	pool->nr_idle++;
+}
+
+static void ktask_pool_missed(struct ktask_pool *pool)
+{
+	bool grow;
+
+	scoped_guard(spinlock, &pool->lock) {
+		pool->nr_missed++;
+		grow = pool->nr < ktask_pool_max(pool);
+	}
+	if (grow)
+		mod_delayed_work(system_unbound_wq, &pool->manager, 0);
+}
+
+/* An idle helper, of this node if there is one. */
+static struct ktask_helper *ktask_pools_take(int nid)
+{
+	struct ktask_pool *home = ktask_pool_of(nid), *pool;
+	struct ktask_helper *helper;
+
+	if (!home)
+		return NULL;
+
+	helper = ktask_pool_take(home);
+	if (helper)
+		return helper;
+
+	for_each_online_node(nid) {
+		pool = smp_load_acquire(&ktask_pools[nid]);
+		if (!pool || pool == home)
+			continue;
+		helper = ktask_pool_take(pool);
+		if (helper)
+			return helper;
+	}
+
+	ktask_pool_missed(home);
+	return NULL;
+}
+
+static void ktask_helper_free(struct ktask_helper *helper)
+{
+	free_cpumask_var(helper->cpus);
+	kfree(helper);
+}
+
+static struct ktask_helper *ktask_helper_create(struct ktask_pool *pool)
+{
+	struct ktask_helper *helper;
+
+	helper = kzalloc_node(sizeof(*helper), GFP_KERNEL, pool->nid);
+	if (!helper)
+		return NULL;
+	if (!zalloc_cpumask_var_node(&helper->cpus, GFP_KERNEL, pool->nid)) {
+		kfree(helper);
+		return NULL;
+	}
+	helper->pool = pool;
+	helper->task = kthread_create_on_node(ktask_helper_main, helper,
+					      pool->nid, "ktask/%d", pool->nid);
+	if (IS_ERR(helper->task)) {
+		ktask_helper_free(helper);
+		return NULL;
+	}
+	set_user_nice(helper->task, MAX_NICE);
+	wake_up_process(helper->task);
+	return helper;
+}
+
+/* Add a helper if tasks missed one. Returns false when there is no need to. */
+static bool ktask_pool_grow(struct ktask_pool *pool)
+{
+	struct ktask_helper *helper;
+
+	scoped_guard(spinlock, &pool->lock) {
+		if (!pool->nr_missed || pool->nr >= ktask_pool_max(pool)) {
+			pool->nr_missed = 0;
+			return false;
+		}
+		pool->nr_missed--;
+		pool->nr++;
+	}
+
+	helper = ktask_helper_create(pool);
+	if (helper) {
+		ktask_pool_put(helper);
+		return true;
+	}
+
+	guard(spinlock)(&pool->lock);
+	pool->nr--;
+	return false;
+}
+
+/* End one of the helpers that nobody has needed of late. */
+static bool ktask_pool_shrink(struct ktask_pool *pool)
+{
+	struct ktask_helper *helper;
+
+	scoped_guard(spinlock, &pool->lock) {
+		if (!pool->nr_unused || pool->nr <= KTASK_POOL_MIN) {
+			pool->nr_unused = pool->nr_idle;
+			return false;
+		}
+		helper = list_last_entry(&pool->idle, struct ktask_helper,
+					 node);
+		list_del(&helper->node);
+		pool->nr_idle--;
+		pool->nr_unused--;
+		pool->nr--;
+	}
+
+	kthread_stop(helper->task);
+	ktask_helper_free(helper);
+	return true;
+}
+
+/* Grow at once when a task missed a helper, shrink after a time of rest. */
+static void ktask_pool_manage(struct work_struct *work)
+{
+	struct ktask_pool *pool = container_of(to_delayed_work(work),
+					       struct ktask_pool, manager);
+	bool grown = false;
+
+	while (ktask_pool_grow(pool))
+		grown = true;
+
+	if (grown)
+		scoped_guard(spinlock, &pool->lock)
+			pool->nr_unused = 0;
+	else
+		while (ktask_pool_shrink(pool))
+			;
+
+	scoped_guard(spinlock, &pool->lock)
+		if (pool->nr <= KTASK_POOL_MIN)
+			return;
+	queue_delayed_work(system_unbound_wq, &pool->manager,
+			   msecs_to_jiffies(READ_ONCE(ktask_pool_idle_ms)));
+}
+
+/* The CPUs to put a helper on: those of its node, if the caller may use any. */
+static void ktask_helper_place(struct ktask_helper *helper,
+			       struct ktask_loan *loan, int nid)
+{
+	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus);
+	if (nid != NUMA_NO_NODE &&
+	    cpumask_intersects(helper->cpus, cpumask_of_node(nid)))
+		cpumask_and(helper->cpus, helper->cpus, cpumask_of_node(nid));
+
+	/* Fails if these CPUs have just gone: then any will do for a chunk. */
+	if (!cpumask_equal(helper->task->cpus_ptr, helper->cpus))
+		set_cpus_allowed_ptr(helper->task, helper->cpus);
+}
+
+/* Take the helper out of the caller's cgroups; it sleeps, or is current. */
+static void ktask_helper_leave(struct ktask_helper *helper)
+{
+	ktask_cset_leave(helper->task);
+	ktask_cap_uncharge(helper->cset, helper->shed);
+	ktask_cset_put(helper->cset);
+	helper->cset = NULL;
+}
+
+/**
+ * ktask_loan_init - prepare a caller's loan
+ * @loan: the loan
+ * @mm: address space that helpers use, or NULL
+ * @work: what they do, &ktask_loan.work
+ * @job: passed to @work
+ *
+ * The loan is current's.
+ */
+void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
+		     bool (*work)(struct ktask_worker *worker, void *job),
+		     void *job)
+{
+	*loan = (struct ktask_loan) {
+		.caller = current,
+		.mm = mm,
+		.work = work,
+		.job = job,
+		.helpers = LIST_HEAD_INIT(loan->helpers),
+	};
+	spin_lock_init(&loan->lock);
+}
+
+static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
+{
+	loan->refused |= BIT(limit);
+	return false;
+}
+
+/**
+ * ktask_loan_extend - take on one more helper, if the caller's budget has room
+ * @loan: the loan of current
+ * @want: helpers that the task is worth
+ * @nid: NUMA node that the helper should run on, or NUMA_NO_NODE
+ *
+ * Context: process context. Allocates nothing, waits for no thread to be
+ * created.
+ *
+ * Return: true if a helper was lent.
+ */
+bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
+{
+	struct ktask_budget budget;
+	struct ktask_helper *helper;
+	struct css_set *cset;
+
+	ktask_budget_make(&budget, loan->caller, want);
+	if (atomic_read(&loan->nr) >= budget.helpers)
+		return ktask_loan_refused(loan, budget.limit);
+
+	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_LEND))
+		return ktask_loan_refused(loan, KTASK_LIMIT_QUOTA);
+
+	cset = ktask_cset_get(loan->caller);
+	if (!ktask_cap_charge(cset, !(loan->refused & BIT(KTASK_LIMIT_CAP)))) {
+		ktask_cset_put(cset);
+		return ktask_loan_refused(loan, KTASK_LIMIT_CAP);
+	}
+
+	helper = ktask_pools_take(nid);
+	if (!helper) {
+		ktask_cap_uncharge(cset, NULL);
+		ktask_cset_put(cset);
+		return ktask_loan_refused(loan, KTASK_LIMIT_POOL);
+	}
+
+	helper->loan = loan;
+	helper->cset = cset;
+	helper->counted = true;
+	helper->shed = NULL;
+	helper->worker.helper = helper;
+	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
+	ktask_helper_place(helper, loan, nid);
+	ktask_cset_enter(helper->task, cset);
+
+	atomic_inc(&loan->nr);
+	scoped_guard(spinlock, &loan->lock) {
+		list_add_tail(&helper->node, &loan->helpers);
+		loan->stats[KTASK_STAT_HELPERS]++;
+	}
+
+	/* Pairs with the acquire in ktask_helper_main(). */
+	atomic_set_release(&helper->state, KTASK_HELPER_LENT);
+	wake_up_process(helper->task);
+	return true;
+}
+
+/* Take back the helpers that have not started. */
+static void ktask_loan_cancel(struct ktask_loan *loan)
+{
+	struct ktask_helper *helper, *tmp;
+	LIST_HEAD(cancelled);
+
+	scoped_guard(spinlock, &loan->lock) {
+		list_for_each_entry_safe(helper, tmp, &loan->helpers, node) {
+			/* Whoever moves the state away from LENT has it. */
+			if (atomic_cmpxchg(&helper->state, KTASK_HELPER_LENT,
+					   KTASK_HELPER_IDLE) !=
+			    KTASK_HELPER_LENT)
+				continue;
+			list_move(&helper->node, &cancelled);
+			loan->stats[KTASK_STAT_CANCELLED]++;
+		}
+	}
+
+	list_for_each_entry_safe(helper, tmp, &cancelled, node) {
+		list_del(&helper->node);
+		ktask_helper_leave(helper);
+		atomic_dec(&loan->nr);
+		ktask_pool_put(helper);
+	}
+}
+
+/**
+ * ktask_loan_settle - end a loan
+ * @loan: the loan of current, which has no work left
+ *
+ * Cancels the helpers that have not started and waits for the others to end
+ * their chunks. The one that was lent first runs at the caller's nice value
+ * meanwhile.
+ */
+void ktask_loan_settle(struct ktask_loan *loan)
+{
+	struct ktask_helper *helper, *reniced = NULL;
+
+	ktask_loan_cancel(loan);
+
+	spin_lock(&loan->lock);
+	loan->waiting = true;
+	while (!list_empty(&loan->helpers)) {
+		helper = list_first_entry(&loan->helpers, struct ktask_helper,
+					  node);
+		if (helper != reniced) {
+			reniced = helper;
+			if (task_nice(current) < task_nice(helper->task)) {
+				set_user_nice(helper->task, task_nice(current));
+				loan->stats[KTASK_STAT_RENICED]++;
+			}
+		}
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		spin_unlock(&loan->lock);
+		schedule();
+		spin_lock(&loan->lock);
+	}
+	__set_current_state(TASK_RUNNING);
+	spin_unlock(&loan->lock);
+}
+
+/* Leave because there are more helpers than the budget has room for? */
+static bool ktask_over_budget(struct ktask_loan *loan)
+{
+	struct ktask_budget budget;
+	int nr = atomic_read(&loan->nr);
+
+	ktask_budget_make(&budget, loan->caller, nr);
+	do {
+		if (nr <= budget.helpers)
+			return false;
+		/* Only as many leave as are too many. */
+	} while (!atomic_try_cmpxchg(&loan->nr, &nr, nr - 1));
+
+	return true;
+}
+
+/**
+ * ktask_helper_may_stay - ask whether a helper may do another chunk
+ * @helper: current's
+ *
+ * Return: false if it has to leave: because its caller has moved to another
+ * cgroup, a cap was lowered below what is on loan, the caller's CPUs or quota
+ * have shrunk, or what is left of the quota is the caller's to use.
+ */
+bool ktask_helper_may_stay(struct ktask_helper *helper)
+{
+	struct ktask_loan *loan = helper->loan;
+
+	helper->shed = ktask_cap_shed(helper->cset);
+	if (!helper->shed && ktask_over_budget(loan))
+		helper->counted = false;
+	else if (!helper->shed &&
+		 ktask_cset_is_current(helper->cset, loan->caller) &&
+		 ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
+		return true;
+
+	guard(spinlock)(&loan->lock);
+	loan->stats[KTASK_STAT_CANCELLED]++;
+	return false;
+}
+
+/**
+ * ktask_helper_release - let a helper be lent again
+ * @helper: one that was kept because &ktask_loan.work returned true; its loan
+ *	was settled
+ */
+void ktask_helper_release(struct ktask_helper *helper)
+{
+	ktask_pool_put(helper);
+}
+
+/**
+ * ktask_current_is_helper - is this a helper thread?
+ *
+ * Return: true if it is.
+ */
+bool ktask_current_is_helper(void)
+{
+	return (current->flags & PF_KTHREAD) &&
+	       kthread_func(current) == ktask_helper_main;
+}
+
+/* What a helper takes over from its caller, and had before that */
+struct ktask_outfit {
+	struct mempolicy	*mempolicy;
+	struct mem_cgroup	*memcg;
+	unsigned int		memalloc_flags;
+};
+
+/*
+ * The caller cannot change its memory policy while it is in ktask_run(), so
+ * borrowing the pointer is safe. A cpuset may rebind the policy in place, as
+ * it may for the caller.
+ */
+static struct mempolicy *ktask_swap_mempolicy(struct mempolicy *policy)
+{
+#ifdef CONFIG_NUMA
+	guard(task_lock)(current);
+	swap(current->mempolicy, policy);
+	return policy;
+#else
+	return NULL;
+#endif
+}
+
+static struct mempolicy *ktask_caller_mempolicy(struct task_struct *caller)
+{
+#ifdef CONFIG_NUMA
+	return caller->mempolicy;
+#else
+	return NULL;
+#endif
+}
+
+static void ktask_outfit_wear(struct ktask_outfit *old,
+			      struct ktask_helper *helper)
+{
+	struct task_struct *caller = helper->loan->caller;
+
+	old->memalloc_flags = memalloc_flags_save(READ_ONCE(caller->flags) &
+						  (PF_MEMALLOC_NOIO |
+						   PF_MEMALLOC_NOFS |
+						   PF_MEMALLOC_PIN));
+	old->memcg = set_active_memcg(ktask_cset_memcg(helper->cset));
+	old->mempolicy = ktask_swap_mempolicy(ktask_caller_mempolicy(caller));
+	set_mems_allowed(cpuset_mems_allowed(caller));
+	if (helper->loan->mm)
+		kthread_use_mm(helper->loan->mm);
+}
+
+static void ktask_outfit_return(struct ktask_outfit *old,
+				struct ktask_helper *helper)
+{
+	if (helper->loan->mm)
+		kthread_unuse_mm(helper->loan->mm);
+	set_mems_allowed(node_states[N_MEMORY]);
+	ktask_swap_mempolicy(old->mempolicy);
+	set_active_memcg(old->memcg);
+	memalloc_flags_restore(old->memalloc_flags);
+}
+
+/* Serve a loan from start to end. */
+static void ktask_helper_serve(struct ktask_helper *helper)
+{
+	struct ktask_loan *loan = helper->loan;
+	u64 ns = task_sched_runtime(current);
+	struct ktask_outfit own;
+	bool keep;
+
+	ktask_outfit_wear(&own, helper);
+	keep = loan->work(&helper->worker, loan->job);
+	ktask_outfit_return(&own, helper);
+
+	if (helper->counted)
+		atomic_dec(&loan->nr);
+	ns = task_sched_runtime(current) - ns;
+	ktask_helper_leave(helper);
+	atomic_set(&helper->state, KTASK_HELPER_IDLE);
+
+	/*
+	 * The loan is on the caller's stack, and the caller leaves once it
+	 * holds the lock and finds the list empty: so wake it under the lock,
+	 * and do not touch the loan after that.
+	 */
+	scoped_guard(spinlock, &loan->lock) {
+		list_del(&helper->node);
+		loan->stats[KTASK_STAT_HELPER_NS] += ns;
+		if (loan->waiting)
+			wake_up_process(loan->caller);
+	}
+
+	if (task_nice(current) != MAX_NICE)
+		set_user_nice(current, MAX_NICE);
+	if (!keep)
+		ktask_pool_put(helper);
+}
+
+static int ktask_helper_main(void *data)
+{
+	struct ktask_helper *helper = data;
+
+	/* The pool alone decides which cgroups a helper is in. */
+	cgroup_init_kthreadd();
+
+	for (;;) {
+		set_current_state(TASK_IDLE);
+		if (kthread_should_stop())
+			break;
+		/* Pairs with the release in ktask_loan_extend(). */
+		if (atomic_cmpxchg_acquire(&helper->state, KTASK_HELPER_LENT,
+					   KTASK_HELPER_WORKING) ==
+		    KTASK_HELPER_LENT) {
+			__set_current_state(TASK_RUNNING);
+			ktask_helper_serve(helper);
+			continue;
+		}
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+static int __init ktask_pool_create(int nid)
+{
+	struct ktask_pool *pool;
+
+	pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, nid);
+	if (!pool)
+		return -ENOMEM;
+
+	pool->nid = nid;
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->idle);
+	INIT_DELAYED_WORK(&pool->manager, ktask_pool_manage);
+	pool->nr_missed = min(ktask_pool_max(pool), KTASK_POOL_MIN);
+
+	/* Pairs with smp_load_acquire() in ktask_pool_of() and its like. */
+	smp_store_release(&ktask_pools[nid], pool);
+	queue_delayed_work(system_unbound_wq, &pool->manager, 0);
+	return 0;
+}
+
+static const struct ctl_table ktask_sysctls[] = {
+	{
+		.procname	= "ktask_max_threads",
+		.data		= &ktask_max_threads,
+		.maxlen		= sizeof(ktask_max_threads),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ONE,
+		.extra2		= SYSCTL_INT_MAX,
+	},
+};
+
+static int __init ktask_init(void)
+{
+	int nid, err;
+
+	ktask_max_threads = nr_cpu_ids;
+	register_sysctl("debug", ktask_sysctls);
+
+	for_each_online_node(nid) {
+		if (cpumask_empty(cpumask_of_node(nid)))
+			continue;
+		err = ktask_pool_create(nid);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+core_initcall(ktask_init);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What ktask's rooms know of each other:
+ *
+ *   core.c		cuts a task into chunks; knows no cgroup, no mm
+ *   helper.c		lends helper threads; knows no chunk
+ *   ../sched/ktask.c	says how many helpers a caller may have
+ *   ../sched/ktask_cgroup.c	counts helpers against the caps of cgroups
+ *   ../cgroup/ktask.c	lets a helper wear the caller's cgroups
+ */
+#ifndef _KTASK_INTERNAL_H
+#define _KTASK_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct cgroup;
+struct css_set;
+struct ktask_helper;
+struct ktask_node;
+struct mm_struct;
+struct task_group;
+struct task_struct;
+
+/* The limits that a budget is made from; ktask_limit_names[] has their names */
+enum ktask_limit {
+	KTASK_LIMIT_TASK,	/* what the task is worth, and its client's maximum */
+	KTASK_LIMIT_CPUS,	/* CPUs that the caller may run on */
+	KTASK_LIMIT_CPU_MAX,	/* cpu.max of a level */
+	KTASK_LIMIT_QUOTA,	/* what is left of cpu.max in this period */
+	KTASK_LIMIT_CAP,	/* cpu.ktask.max of a level */
+	KTASK_LIMIT_SYSTEM,	/* debug.ktask_max_threads */
+	KTASK_LIMIT_POOL,	/* helpers that are idle */
+	NR_KTASK_LIMITS,
+};
+
+/**
+ * struct ktask_budget - how many helpers a caller may have, and why no more
+ * @helpers: their number
+ * @limit: the limit that binds
+ * @tg: the level that it belongs to, for limits of a cgroup. Valid under the
+ *	RCU read lock that the budget was made under
+ */
+struct ktask_budget {
+	unsigned int		helpers;
+	enum ktask_limit	limit;
+	struct task_group	*tg;
+};
+
+/* What a task did, added to its cgroup when it ends */
+enum ktask_stat {
+	KTASK_STAT_TASKS,
+	KTASK_STAT_SERIAL,	/* tasks that no helper worked on */
+	KTASK_STAT_HELPERS,	/* helpers lent */
+	KTASK_STAT_REFUSED,	/* tasks refused a helper, by limit */
+	KTASK_STAT_CANCELLED = KTASK_STAT_REFUSED + NR_KTASK_LIMITS,
+	KTASK_STAT_RENICED,
+	KTASK_STAT_CHUNKS,
+	KTASK_STAT_HELPER_NS,
+	NR_KTASK_STATS,
+};
+
+/**
+ * struct ktask_chunk - a part of a task that one thread does in one go
+ * @node: the part of the task that it was cut from
+ * @first: units of @node before it
+ * @units: its size
+ * @start: position of its first unit
+ * @end: position just past its last unit
+ */
+struct ktask_chunk {
+	struct ktask_node	*node;
+	size_t			first;
+	size_t			units;
+	void			*start;
+	void			*end;
+};
+
+/**
+ * struct ktask_worker - what the core remembers of a thread at work
+ * @helper: the helper it is, or NULL for the caller
+ * @nid: the NUMA node whose part of the task it starts with
+ * @failed: the chunk that it failed at
+ * @failed_node: entry in the job's list of failed chunks
+ *
+ * Part of a helper, so that a task needs no memory for its errors: a helper
+ * that failed stays on loan until the caller has read its failed chunk.
+ */
+struct ktask_worker {
+	struct ktask_helper	*helper;
+	int			nid;
+	struct ktask_chunk	failed;
+	struct list_head	failed_node;
+};
+
+/**
+ * struct ktask_loan - the helpers that a caller has, and what it lends them
+ * @caller: the task that they work for
+ * @mm: address space to use, or NULL
+ * @work: called by each helper. Returns true to keep the helper from being
+ *	lent again until ktask_helper_release()
+ * @job: passed to @work
+ * @nr: helpers on loan, less those that have decided to leave
+ * @lock: protects @helpers, @waiting and @stats
+ * @helpers: on loan, the one lent first comes first
+ * @waiting: the caller sleeps until @helpers is empty
+ * @refused: bit mask of limits that have refused a helper; the caller's
+ * @stats: sums over helpers and chunks
+ *
+ * Lives on the caller's stack: ktask_loan_settle() returns once no helper
+ * refers to it any more.
+ */
+struct ktask_loan {
+	struct task_struct	*caller;
+	struct mm_struct	*mm;
+	bool			(*work)(struct ktask_worker *worker, void *job);
+	void			*job;
+	atomic_t		nr;
+	spinlock_t		lock;
+	struct list_head	helpers;
+	bool			waiting;
+	unsigned long		refused;
+	u64			stats[NR_KTASK_STATS];
+};
+
+/* helper.c */
+void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
+		     bool (*work)(struct ktask_worker *worker, void *job),
+		     void *job);
+bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid);
+void ktask_loan_settle(struct ktask_loan *loan);
+bool ktask_helper_may_stay(struct ktask_helper *helper);
+void ktask_helper_release(struct ktask_helper *helper);
+bool ktask_current_is_helper(void);
+
+/* ../sched/ktask.c */
+extern const char *const ktask_limit_names[NR_KTASK_LIMITS];
+extern unsigned int ktask_max_threads;
+
+void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
+			 enum ktask_limit limit, struct task_group *tg);
+void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int want);
+void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
+			 unsigned int cpus);
+bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks);
+unsigned int ktask_usable_cpus(const struct cpumask *allowed,
+			       struct cpumask *usable);
+void ktask_sched_move(struct task_struct *helper);
+
+/* ../sched/ktask_cgroup.c */
+#ifdef CONFIG_CGROUP_KTASK
+bool ktask_cap_charge(struct css_set *cset, bool count_event);
+void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed);
+struct task_group *ktask_cap_shed(struct css_set *cset);
+void ktask_account(struct task_struct *caller, const u64 *stats);
+#else
+static inline bool ktask_cap_charge(struct css_set *cset, bool count_event)
+{
+	return true;
+}
+
+static inline void ktask_cap_uncharge(struct css_set *cset,
+				      struct task_group *shed)
+{
+}
+
+static inline struct task_group *ktask_cap_shed(struct css_set *cset)
+{
+	return NULL;
+}
+
+static inline void ktask_account(struct task_struct *caller, const u64 *stats)
+{
+}
+#endif
+
+/* ../cgroup/ktask.c */
+#ifdef CONFIG_CGROUPS
+struct css_set *ktask_cset_get(struct task_struct *caller);
+void ktask_cset_put(struct css_set *cset);
+bool ktask_cset_is_current(struct css_set *cset, struct task_struct *caller);
+void ktask_cset_enter(struct task_struct *helper, struct css_set *cset);
+void ktask_cset_leave(struct task_struct *helper);
+struct mem_cgroup *ktask_cset_memcg(struct css_set *cset);
+unsigned int ktask_cgroup_cpus(struct cgroup *cgrp);
+#else
+static inline struct css_set *ktask_cset_get(struct task_struct *caller)
+{
+	return NULL;
+}
+
+static inline void ktask_cset_put(struct css_set *cset)
+{
+}
+
+static inline bool ktask_cset_is_current(struct css_set *cset,
+					 struct task_struct *caller)
+{
+	return true;
+}
+
+static inline void ktask_cset_enter(struct task_struct *helper,
+				    struct css_set *cset)
+{
+}
+
+static inline void ktask_cset_leave(struct task_struct *helper)
+{
+}
+
+static inline struct mem_cgroup *ktask_cset_memcg(struct css_set *cset)
+{
+	return NULL;
+}
+#endif
+
+#endif /* _KTASK_INTERNAL_H */

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask's arithmetic. Nothing in here needs a scheduler, a cgroup or an mm:
+ * tools/testing/ktask/user compiles this file as it is.
+ */
+#include <linux/limits.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+
+#include "math.h"
+
+/**
+ * ktask_chunk_size - size of the next chunk to hand out
+ * @left: units not handed out yet, at least 1
+ * @chunk: units that a chunk should have for its cost
+ * @min_chunk: units of the client's minimum chunk, at least 1
+ * @threads: threads that work on the task, at least 1
+ *
+ * Guided self-scheduling (Polychronopoulos and Kuck, 1987): towards the end of
+ * a task chunks become a fraction of each thread's share, so that no thread is
+ * left alone with a big one.
+ *
+ * Return: units, at most @left; a multiple of @min_chunk unless it is @left.
+ */
+size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
+			unsigned int threads)
+{
+	if (threads > 1)
+		chunk = min(chunk, left / threads / 2);
+	chunk -= chunk % min_chunk;
+	chunk = max(chunk, min_chunk);
+
+	return min(chunk, left);
+}
+
+/**
+ * ktask_chunk_adapt - what size to give chunks after one was measured
+ * @units: units of the chunk just done, at least 1
+ * @ns: what it cost, in nanoseconds
+ * @min_chunk: units of the client's minimum chunk, at least 1
+ * @max_chunk: units of the client's maximum chunk, at least @min_chunk
+ *
+ * Aims at KTASK_CHUNK_NS. A step changes the size by a factor of two at most:
+ * the clock also sees preemption, and the next units may cost more than these
+ * did. So a chunk whose units are k times as dear as its predecessor's takes
+ * at most 2 * k * KTASK_CHUNK_NS.
+ *
+ * Return: units, a multiple of @min_chunk.
+ */
+size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
+			 size_t max_chunk)
+{
+	size_t chunk;
+
+	if (ns > 2 * KTASK_CHUNK_NS)
+		chunk = units / 2;
+	else if (ns < KTASK_CHUNK_NS / 2)
+		chunk = units <= SIZE_MAX / 2 ? units * 2 : SIZE_MAX;
+	else
+		chunk = mul_u64_u64_div_u64(units, KTASK_CHUNK_NS, ns);
+
+	chunk = clamp(chunk, min_chunk, max_chunk);
+	return chunk - chunk % min_chunk;
+}
+
+/**
+ * ktask_helpers_for_size - helpers that a task has chunks for
+ * @left: units not handed out yet
+ * @min_chunk: units of the client's minimum chunk, at least 1
+ *
+ * Return: number of minimum chunks, less the caller's.
+ */
+unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk)
+{
+	size_t chunks = left / min_chunk + !!(left % min_chunk);
+
+	if (!chunks)
+		return 0;
+	return min(chunks - 1, (size_t)INT_MAX);
+}
+
+/**
+ * ktask_helpers_for_time - helpers that the rest of a task is worth
+ * @left: units not handed out yet
+ * @units: units of the chunk measured last, at least 1
+ * @ns: what that cost, in nanoseconds
+ *
+ * Return: as many as leave each thread, the caller's too, a share of
+ * KTASK_SHARE_NS.
+ */
+unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns)
+{
+	u64 shares;
+
+	/* Overflow means a task of centuries: worth any number of helpers. */
+	if (left && ns > div64_u64(U64_MAX, left))
+		return INT_MAX;
+
+	shares = div64_u64(div64_u64((u64)left * ns, units), KTASK_SHARE_NS);
+	if (!shares)
+		return 0;
+	return min(shares - 1, (u64)INT_MAX);
+}
+
+/**
+ * ktask_helpers_for_quota - helpers that a CPU bandwidth limit has room for
+ * @quota: run time per period, or KTASK_QUOTA_INF
+ * @period: length of a period, in the same unit; not 0
+ *
+ * Return: the CPUs that the quota begins, less the caller's.
+ */
+unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
+{
+	u64 cpus;
+
+	if (quota == KTASK_QUOTA_INF)
+		return INT_MAX;
+
+	cpus = div64_u64(quota, period) + !!(quota % period);
+	if (!cpus)
+		return 0;
+	return min(cpus - 1, (u64)INT_MAX);
+}
+
+/**
+ * ktask_quota_spare - is there quota that the caller alone could not use?
+ * @runtime: nanoseconds of run time left in this period
+ * @period_left: nanoseconds until the period ends
+ * @chunks: chunks' worth of run time that have to be spare
+ *
+ * A helper may use what remains of a period's quota when the caller has been
+ * given all it can run for. Past that it would run the caller into throttling
+ * that a serial task would not have met.
+ *
+ * Return: true if there is.
+ */
+bool ktask_quota_spare(u64 runtime, u64 period_left, unsigned int chunks)
+{
+	return runtime > period_left &&
+	       runtime - period_left >= chunks * KTASK_CHUNK_NS;
+}

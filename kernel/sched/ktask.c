@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask budget: how many helpers may a caller have, and which limit says so
+ *
+ * A caller may have the least of what each of these leaves room for, besides
+ * the caller itself:
+ *
+ *  - what its task is worth (the core's to say);
+ *  - the CPUs that its affinity and cpuset let it run on, less those that are
+ *    isolated from kernel work, unless it has no others;
+ *  - cpu.max of its cgroup and of every one above, rounded up to whole CPUs;
+ *  - debug.ktask_max_threads.
+ *
+ * The caps of cpu.ktask.max come on top when a helper is lent
+ * (ktask_cgroup.c). A budget is made before each chunk of every thread: a few
+ * loads per CPU and per level, nothing against the half millisecond that a
+ * chunk takes. So limits need not announce that they have changed.
+ */
+#include "sched.h"
+
+#include "../ktask/math.h"
+
+const char *const ktask_limit_names[NR_KTASK_LIMITS] = {
+	[KTASK_LIMIT_TASK]	= "task",
+	[KTASK_LIMIT_CPUS]	= "cpus",
+	[KTASK_LIMIT_CPU_MAX]	= "cpu.max",
+	[KTASK_LIMIT_QUOTA]	= "quota",
+	[KTASK_LIMIT_CAP]	= "cpu.ktask.max",
+	[KTASK_LIMIT_SYSTEM]	= "debug.ktask_max_threads",
+	[KTASK_LIMIT_POOL]	= "pool",
+};
+
+/* Threads that may work on a task, the caller included; 1 means no helpers */
+unsigned int ktask_max_threads __read_mostly = 1;
+
+/**
+ * ktask_budget_narrow - let a limit narrow a budget
+ * @budget: the budget
+ * @helpers: what the limit has room for
+ * @limit: which limit it is
+ * @tg: the level that it belongs to, or NULL
+ */
+void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
+			 enum ktask_limit limit, struct task_group *tg)
+{
+	if (helpers >= budget->helpers)
+		return;
+
+	budget->helpers = helpers;
+	budget->limit = limit;
+	budget->tg = tg;
+}
+
+static bool ktask_cpu_usable(int cpu)
+{
+	return cpu_active(cpu) &&
+	       housekeeping_cpu(cpu, HK_TYPE_DOMAIN) &&
+	       housekeeping_cpu(cpu, HK_TYPE_KTHREAD) &&
+	       !cpuset_cpu_is_isolated(cpu);
+}
+
+/**
+ * ktask_usable_cpus - the CPUs on which helpers may work for a caller
+ * @allowed: CPUs that the caller may run on
+ * @usable: where to put the result, or NULL
+ *
+ * Isolated CPUs are left alone, unless the caller lives on no others.
+ *
+ * Return: their number.
+ */
+unsigned int ktask_usable_cpus(const struct cpumask *allowed,
+			       struct cpumask *usable)
+{
+	unsigned int nr = 0, nr_active = 0;
+	int cpu;
+
+	if (usable)
+		cpumask_clear(usable);
+
+	for_each_cpu(cpu, allowed) {
+		nr_active += cpu_active(cpu);
+		if (!ktask_cpu_usable(cpu))
+			continue;
+		nr++;
+		if (usable)
+			cpumask_set_cpu(cpu, usable);
+	}
+	if (nr)
+		return nr;
+
+	if (usable)
+		cpumask_and(usable, allowed, cpu_active_mask);
+	return nr_active;
+}
+
+#ifdef CONFIG_CFS_BANDWIDTH
+static void ktask_budget_quota(struct ktask_budget *budget,
+			       struct task_group *tg)
+{
+	u64 quota, period;
+
+	for (; tg; tg = tg->parent) {
+		quota = READ_ONCE(tg->cfs_bandwidth.quota);
+		period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
+		ktask_budget_narrow(budget,
+				    ktask_helpers_for_quota(quota, period),
+				    KTASK_LIMIT_CPU_MAX, tg);
+	}
+}
+
+/*
+ * The numbers may be a slice off by the time they are used: so are those that
+ * the scheduler itself throttles by.
+ */
+static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
+				 unsigned int chunks)
+{
+	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
+	s64 left;
+
+	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF ||
+	    !READ_ONCE(cfs_b->period_active))
+		return true;
+
+	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
+	return ktask_quota_spare(READ_ONCE(cfs_b->runtime), max(left, 0LL),
+				 chunks);
+}
+#else
+static void ktask_budget_quota(struct ktask_budget *budget,
+			       struct task_group *tg)
+{
+}
+
+static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
+				 unsigned int chunks)
+{
+	return true;
+}
+#endif /* CONFIG_CFS_BANDWIDTH */
+
+/* The group of the caller's cgroup; never its autogroup. */
+static struct task_group *ktask_caller_tg(struct task_struct *caller)
+{
+#ifdef CONFIG_CGROUP_SCHED
+	return container_of(task_css(caller, cpu_cgrp_id), struct task_group,
+			    css);
+#else
+	return NULL;
+#endif
+}
+
+/**
+ * ktask_budget_limits - narrow a budget by CPUs, bandwidth and the system
+ * @budget: the budget
+ * @tg: the caller's group
+ * @cpus: CPUs that the caller's helpers may run on
+ *
+ * Context: RCU read lock held.
+ */
+void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
+			 unsigned int cpus)
+{
+	ktask_budget_narrow(budget, cpus ? cpus - 1 : 0, KTASK_LIMIT_CPUS,
+			    NULL);
+	ktask_budget_quota(budget, tg);
+	ktask_budget_narrow(budget, READ_ONCE(ktask_max_threads) - 1,
+			    KTASK_LIMIT_SYSTEM, NULL);
+}
+
+/**
+ * ktask_budget_make - make the budget of a caller
+ * @budget: the budget
+ * @caller: the task that calls ktask_run(), not necessarily current
+ * @want: helpers that its task is worth
+ *
+ * Context: any, but for hard interrupts.
+ */
+void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int want)
+{
+	budget->helpers = want;
+	budget->limit = KTASK_LIMIT_TASK;
+	budget->tg = NULL;
+
+	guard(rcu)();
+	ktask_budget_limits(budget, ktask_caller_tg(caller),
+			    ktask_usable_cpus(&caller->cpus_mask, NULL));
+}
+
+/**
+ * ktask_quota_allows - is there quota to spare for a helper in this period?
+ * @caller: the task that it works for
+ * @chunks: chunks' worth of run time that have to be spare
+ *
+ * Without this a helper would use up a period's quota in half the time, and
+ * then the caller would wait, throttled, for the next one; a throttled helper
+ * in the middle of a chunk would hold the caller up as well.
+ *
+ * Context: any, but for hard interrupts.
+ *
+ * Return: true if every level has that much.
+ */
+bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks)
+{
+	u64 now = ktime_get_ns();
+	struct task_group *tg;
+
+	guard(rcu)();
+	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent)
+		if (!ktask_quota_spare_at(tg, now, chunks))
+			return false;
+
+	return true;
+}
+
+/**
+ * ktask_sched_move - put a helper into the group that its css_set names
+ * @helper: the helper
+ *
+ * As when autogroup moves a task: there is no migration for a BPF scheduler to
+ * hear of.
+ */
+void ktask_sched_move(struct task_struct *helper)
+{
+#ifdef CONFIG_CGROUP_SCHED
+	sched_move_task(helper, true);
+#endif
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What ktask keeps in each task group: the cap on helpers and what became of
+ * it. See ktask_cgroup.c.
+ */
+#ifndef _KERNEL_SCHED_KTASK_H
+#define _KERNEL_SCHED_KTASK_H
+
+#include <linux/cgroup-defs.h>
+
+#include "../ktask/internal.h"
+
+/* A cap of "max" */
+#define KTASK_CAP_MAX		INT_MAX
+
+#ifdef CONFIG_CGROUP_KTASK
+
+/**
+ * struct ktask_group - helpers of a cgroup and its descendants
+ * @cap: cpu.ktask.max
+ * @on_loan: helpers on loan now. Never raised above @cap
+ * @leaving: those of @on_loan that leave because @cap was lowered
+ * @peak: most that @on_loan has ever been
+ * @fd_peak: most since an open file of cpu.ktask.peak was last written to
+ * @peaks_lock: protects @peaks
+ * @peaks: those open files
+ * @capped: tasks that this or a descendant's cap refused a helper
+ * @capped_local: tasks that this cap refused a helper
+ * @events_file: cpu.ktask.events
+ * @events_local_file: cpu.ktask.events.local
+ * @stats: sums over ended tasks
+ */
+struct ktask_group {
+	int			cap;
+	atomic_t		on_loan;
+	atomic_t		leaving;
+	atomic_t		peak;
+	atomic_t		fd_peak;
+	spinlock_t		peaks_lock;
+	struct list_head	peaks;
+	atomic64_t		capped;
+	atomic64_t		capped_local;
+	struct cgroup_file	events_file;
+	struct cgroup_file	events_local_file;
+	atomic64_t		stats[NR_KTASK_STATS];
+};
+
+void ktask_group_init(struct ktask_group *kg);
+void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg);
+
+#else
+
+struct ktask_group { };
+
+static inline void ktask_group_init(struct ktask_group *kg)
+{
+}
+
+#endif /* CONFIG_CGROUP_KTASK */
+#endif /* _KERNEL_SCHED_KTASK_H */

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask caps: how many helpers a cgroup has on loan, and the files that say so
+ *
+ * Each helper on loan is charged to its caller's cgroup and to every one above
+ * it, but for the root. A charge is made level by level and only where there
+ * is room, so at no level and at no moment are there more helpers on loan than
+ * its cap allowed when the last one was lent. A cap may be lowered below what
+ * is on loan: then as many helpers as are too many leave at the end of their
+ * chunks.
+ *
+ * The files belong to the cpu controller, whose bandwidth and weight helpers
+ * use, as swap files belong to the memory controller.
+ */
+#include "sched.h"
+
+#define KTASK_PEAK_UNSET	(-1UL)
+
+static struct task_group *ktask_tg(struct cgroup_subsys_state *css)
+{
+	return container_of(css, struct task_group, css);
+}
+
+static struct task_group *ktask_cset_tg(struct css_set *cset)
+{
+	return ktask_tg(cset->subsys[cpu_cgrp_id]);
+}
+
+/* Every level that has a cap: all but the root. */
+#define for_each_capped_level(tg, from) \
+	for ((tg) = (from); (tg)->parent; (tg) = (tg)->parent)
+
+/**
+ * ktask_group_init - initialise a new cgroup's share
+ * @kg: zeroed memory
+ */
+void ktask_group_init(struct ktask_group *kg)
+{
+	kg->cap = KTASK_CAP_MAX;
+	spin_lock_init(&kg->peaks_lock);
+	INIT_LIST_HEAD(&kg->peaks);
+}
+
+static void ktask_raise(atomic_t *mark, int value)
+{
+	int old = atomic_read(mark);
+
+	while (old < value && !atomic_try_cmpxchg(mark, &old, value))
+		;
+}
+
+static bool ktask_charge_level(struct ktask_group *kg)
+{
+	int nr = atomic_read(&kg->on_loan);
+
+	do {
+		if (nr >= READ_ONCE(kg->cap))
+			return false;
+	} while (!atomic_try_cmpxchg(&kg->on_loan, &nr, nr + 1));
+
+	/* fd_peak first, so that it is never above peak. */
+	ktask_raise(&kg->peak, nr + 1);
+	ktask_raise(&kg->fd_peak, nr + 1);
+	return true;
+}
+
+static void ktask_uncharge_levels(struct task_group *from,
+				  struct task_group *end)
+{
+	struct task_group *tg;
+
+	for (tg = from; tg != end && tg->parent; tg = tg->parent)
+		WARN_ON_ONCE(atomic_dec_return(&tg->ktask.on_loan) < 0);
+}
+
+/* Tell whoever watches @over, or a cgroup above it, that its cap has bound. */
+static void ktask_cap_event(struct task_group *over)
+{
+	struct task_group *tg;
+
+	atomic64_inc(&over->ktask.capped_local);
+	cgroup_file_notify(&over->ktask.events_local_file);
+
+	for_each_capped_level(tg, over) {
+		atomic64_inc(&tg->ktask.capped);
+		cgroup_file_notify(&tg->ktask.events_file);
+	}
+}
+
+/**
+ * ktask_cap_charge - count a helper about to be lent, if every cap has room
+ * @cset: the caller's css_set
+ * @count_event: count it as an event if a cap has none
+ *
+ * Return: true if it was counted.
+ */
+bool ktask_cap_charge(struct css_set *cset, bool count_event)
+{
+	struct task_group *from = ktask_cset_tg(cset), *tg;
+
+	for_each_capped_level(tg, from) {
+		if (ktask_charge_level(&tg->ktask))
+			continue;
+		ktask_uncharge_levels(from, tg);
+		if (count_event)
+			ktask_cap_event(tg);
+		return false;
+	}
+	return true;
+}
+
+/**
+ * ktask_cap_uncharge - stop counting a helper that has left
+ * @cset: the css_set that it was charged to
+ * @shed: what ktask_cap_shed() returned for it, or NULL
+ */
+void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed)
+{
+	ktask_uncharge_levels(ktask_cset_tg(cset), NULL);
+
+	/* After on_loan: rather one leaves too late than one too many. */
+	if (shed)
+		atomic_dec(&shed->ktask.leaving);
+}
+
+/**
+ * ktask_cap_shed - does a helper have to leave because a cap was lowered?
+ * @cset: the css_set that it is charged to
+ *
+ * It stays charged until it has left, so that nobody takes its place before.
+ *
+ * Return: the level whose cap it leaves for, or NULL if it may stay.
+ */
+struct task_group *ktask_cap_shed(struct css_set *cset)
+{
+	struct task_group *tg;
+
+	for_each_capped_level(tg, ktask_cset_tg(cset)) {
+		struct ktask_group *kg = &tg->ktask;
+		int leaving = atomic_read(&kg->leaving);
+
+		while (atomic_read(&kg->on_loan) - leaving >
+		       READ_ONCE(kg->cap))
+			if (atomic_try_cmpxchg(&kg->leaving, &leaving,
+					       leaving + 1))
+				return tg;
+	}
+	return NULL;
+}
+
+/**
+ * ktask_budget_caps - narrow a budget by the caps and what is on loan
+ * @budget: the budget
+ * @tg: the caller's group
+ *
+ * Context: RCU read lock held.
+ */
+void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg)
+{
+	for (; tg->parent; tg = tg->parent) {
+		int room = READ_ONCE(tg->ktask.cap) -
+			   atomic_read(&tg->ktask.on_loan);
+
+		ktask_budget_narrow(budget, max(room, 0), KTASK_LIMIT_CAP, tg);
+	}
+}
+
+/**
+ * ktask_account - add what a task did to its caller's cgroup and all above
+ * @caller: current
+ * @stats: NR_KTASK_STATS numbers
+ */
+void ktask_account(struct task_struct *caller, const u64 *stats)
+{
+	struct task_group *tg;
+	unsigned int i;
+
+	guard(rcu)();
+	for_each_capped_level(tg, ktask_tg(task_css(caller, cpu_cgrp_id)))
+		for (i = 0; i < NR_KTASK_STATS; i++)
+			if (stats[i])
+				atomic64_add(stats[i], &tg->ktask.stats[i]);
+}
+
+static int ktask_max_show(struct seq_file *sf, void *v)
+{
+	int cap = READ_ONCE(ktask_tg(seq_css(sf))->ktask.cap);
+
+	if (cap == KTASK_CAP_MAX)
+		seq_puts(sf, "max\n");
+	else
+		seq_printf(sf, "%d\n", cap);
+	return 0;
+}
+
+static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
+			       size_t nbytes, loff_t off)
+{
+	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
+	unsigned int cap;
+	int err;
+
+	buf = strstrip(buf);
+	if (!strcmp(buf, "max")) {
+		WRITE_ONCE(kg->cap, KTASK_CAP_MAX);
+		return nbytes;
+	}
+
+	err = kstrtouint(buf, 10, &cap);
+	if (err)
+		return err;
+	if (cap >= KTASK_CAP_MAX)
+		return -ERANGE;
+
+	WRITE_ONCE(kg->cap, cap);
+	return nbytes;
+}
+
+static s64 ktask_current_read(struct cgroup_subsys_state *css,
+			      struct cftype *cft)
+{
+	return atomic_read(&ktask_tg(css)->ktask.on_loan);
+}
+
+/*
+ * cpu.ktask.peak works as memory.peak does: an open file shows the most since
+ * the cgroup was made, or, once it was written to, since that write.
+ */
+static int ktask_peak_show(struct seq_file *sf, void *v)
+{
+	struct ktask_group *kg = &ktask_tg(seq_css(sf))->ktask;
+	unsigned long since = READ_ONCE(of_peak(sf->private)->value);
+
+	if (since == KTASK_PEAK_UNSET)
+		seq_printf(sf, "%d\n", atomic_read(&kg->peak));
+	else
+		seq_printf(sf, "%lu\n",
+			   max(since, (unsigned long)atomic_read(&kg->fd_peak)));
+	return 0;
+}
+
+static int ktask_peak_open(struct kernfs_open_file *of)
+{
+	of_peak(of)->value = KTASK_PEAK_UNSET;
+	return 0;
+}
+
+static void ktask_peak_release(struct kernfs_open_file *of)
+{
+	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
+	struct cgroup_of_peak *peak = of_peak(of);
+
+	if (peak->value == KTASK_PEAK_UNSET)
+		return;
+
+	guard(spinlock)(&kg->peaks_lock);
+	list_del(&peak->list);
+}
+
+static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
+				size_t nbytes, loff_t off)
+{
+	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
+	struct cgroup_of_peak *peak = of_peak(of), *other;
+	unsigned long seen, now;
+
+	guard(spinlock)(&kg->peaks_lock);
+
+	/* What fd_peak has seen so far belongs to the files reset before. */
+	now = atomic_read(&kg->on_loan);
+	seen = atomic_xchg(&kg->fd_peak, now);
+	list_for_each_entry(other, &kg->peaks, list)
+		if (seen > other->value)
+			WRITE_ONCE(other->value, seen);
+
+	if (peak->value == KTASK_PEAK_UNSET)
+		list_add(&peak->list, &kg->peaks);
+	WRITE_ONCE(peak->value, now);
+	return nbytes;
+}
+
+/* The reader's name for a cgroup; all that lies above its root looks alike. */
+static void ktask_show_path(struct seq_file *sf, struct cgroup *cgrp)
+{
+	struct cgroup_namespace *ns = current->nsproxy->cgroup_ns;
+	struct cgroup *root;
+	char *path;
+
+	spin_lock_irq(&css_set_lock);
+	root = ns->root_cset->dfl_cgrp;
+	spin_unlock_irq(&css_set_lock);
+
+	path = kmalloc(PATH_MAX, GFP_KERNEL);
+	if (path && cgroup_is_descendant(cgrp, root) &&
+	    cgroup_path_ns(cgrp, path, PATH_MAX, ns) >= 0)
+		seq_printf(sf, " %s", path);
+	else
+		seq_puts(sf, " ancestor");
+	kfree(path);
+}
+
+static int ktask_effective_show(struct seq_file *sf, void *v)
+{
+	struct task_group *tg = ktask_tg(seq_css(sf));
+	struct ktask_budget budget = {
+		.helpers = UINT_MAX,
+		.limit = KTASK_LIMIT_TASK,
+	};
+
+	/* The levels above stay: this cgroup holds references on them. */
+	scoped_guard(rcu) {
+		ktask_budget_limits(&budget, tg,
+				    ktask_cgroup_cpus(tg->css.cgroup));
+		ktask_budget_caps(&budget, tg);
+	}
+
+	seq_printf(sf, "%u %s", budget.helpers,
+		   ktask_limit_names[budget.limit]);
+	if (budget.tg)
+		ktask_show_path(sf, budget.tg->css.cgroup);
+	seq_putc(sf, '\n');
+	return 0;
+}
+
+static const char *const ktask_stat_names[NR_KTASK_STATS] = {
+	[KTASK_STAT_TASKS]	= "tasks",
+	[KTASK_STAT_SERIAL]	= "serial_tasks",
+	[KTASK_STAT_HELPERS]	= "helpers_lent",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_CPUS] = "refused_cpus",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_CPU_MAX] = "refused_cpu_max",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_QUOTA] = "refused_quota",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_CAP] = "refused_ktask_max",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_SYSTEM] = "refused_system",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_POOL] = "refused_pool",
+	[KTASK_STAT_CANCELLED]	= "cancelled",
+	[KTASK_STAT_RENICED]	= "reniced",
+	[KTASK_STAT_CHUNKS]	= "chunks",
+};
+
+static int ktask_stat_show(struct seq_file *sf, void *v)
+{
+	atomic64_t *stats = ktask_tg(seq_css(sf))->ktask.stats;
+	unsigned int i;
+
+	for (i = 0; i < NR_KTASK_STATS; i++)
+		if (ktask_stat_names[i])
+			seq_printf(sf, "%s %lld\n", ktask_stat_names[i],
+				   (s64)atomic64_read(&stats[i]));
+
+	seq_printf(sf, "helper_usec %llu\n",
+		   div_u64(atomic64_read(&stats[KTASK_STAT_HELPER_NS]),
+			   NSEC_PER_USEC));
+	return 0;
+}
+
+static int ktask_events_show(struct seq_file *sf, void *v)
+{
+	seq_printf(sf, "max %lld\n",
+		   (s64)atomic64_read(&ktask_tg(seq_css(sf))->ktask.capped));
+	return 0;
+}
+
+static int ktask_events_local_show(struct seq_file *sf, void *v)
+{
+	struct ktask_group *kg = &ktask_tg(seq_css(sf))->ktask;
+
+	seq_printf(sf, "max %lld\n", (s64)atomic64_read(&kg->capped_local));
+	return 0;
+}
+
+static struct cftype ktask_files[] = {
+	{
+		.name = "ktask.max",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = ktask_max_show,
+		.write = ktask_max_write,
+	},
+	{
+		.name = "ktask.current",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.read_s64 = ktask_current_read,
+	},
+	{
+		.name = "ktask.peak",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.open = ktask_peak_open,
+		.release = ktask_peak_release,
+		.seq_show = ktask_peak_show,
+		.write = ktask_peak_write,
+	},
+	{
+		.name = "ktask.effective",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = ktask_effective_show,
+	},
+	{
+		.name = "ktask.stat",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.seq_show = ktask_stat_show,
+	},
+	{
+		.name = "ktask.events",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.file_offset = offsetof(struct task_group, ktask.events_file),
+		.seq_show = ktask_events_show,
+	},
+	{
+		.name = "ktask.events.local",
+		.flags = CFTYPE_NOT_ON_ROOT,
+		.file_offset = offsetof(struct task_group,
+					ktask.events_local_file),
+		.seq_show = ktask_events_local_show,
+	},
+	{ }	/* terminate */
+};
+
+static int __init ktask_cgroup_init(void)
+{
+	return cgroup_add_dfl_cftypes(&cpu_cgrp_subsys, ktask_files);
+}
+subsys_initcall(ktask_cgroup_init);

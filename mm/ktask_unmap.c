@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * munmap(), exit and MADV_DONTNEED of large ranges as ktask tasks
+ *
+ * A task is the mapped part of an address range, in bytes; its chunks are
+ * multiples of PMD_SIZE that begin at a multiple of PMD_SIZE, so no two
+ * threads ever share a page-table page. Each chunk has an mmu_gather of its
+ * own: it flushes what it has cleared before it frees it, and needs nothing of
+ * the caller's gather, which goes on to free the page tables when all chunks
+ * are done.
+ *
+ * A chunk may lie within one VMA or cover thousands. What concerns a VMA as a
+ * whole is done once, by the caller, before the task starts: uprobes, and the
+ * whole of hugetlb and PFN mappings. So are MMU notifiers, by our callers.
+ *
+ * The caller holds mmap_lock, or owns VMAs that it has already detached, and
+ * waits for all threads; that is why helpers may walk VMAs and page tables
+ * without taking it. Nothing here can fail, so nothing is ever undone.
+ */
+#include <linux/hugetlb.h>
+#include <linux/ktask.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/swap.h>
+#include <linux/uprobes.h>
+
+#include <asm/tlb.h>
+
+#include "internal.h"
+#include "ktask_unmap.h"
+
+/*
+ * Less memory than this is left to the stock path. Tearing down 16 MiB of
+ * 4 KiB pages takes about a millisecond, of which helpers could save a part
+ * and cost some tens of microseconds; below it there is nothing to win worth
+ * looking at the VMAs for.
+ */
+#define KTASK_UNMAP_FLOOR	SZ_16M
+
+/*
+ * The most that one chunk covers, however sparse the range has been so far: a
+ * dense gigabyte of 4 KiB pages behind a hole would keep a helper for a tenth
+ * of a second.
+ */
+#define KTASK_UNMAP_CHUNK_MAX	SZ_128M
+
+/**
+ * struct ktask_unmap - a range of addresses to unmap
+ * @mm: the address space
+ * @vma: the only VMA, or NULL if there may be more
+ * @tree: the VMAs otherwise: those of @mm by address, or detached ones by
+ *	number
+ * @tree_end: number of detached VMAs
+ * @start: first address
+ * @end: address past the last
+ * @details: what to zap
+ * @fullmm: nobody uses the address space any more
+ *
+ * Constant while the task runs.
+ */
+struct ktask_unmap {
+	struct mm_struct	*mm;
+	struct vm_area_struct	*vma;
+	struct maple_tree	*tree;
+	unsigned long		tree_end;
+	unsigned long		start;
+	unsigned long		end;
+	struct zap_details	*details;
+	bool			fullmm;
+};
+
+/* VMAs that only the caller handles, as a whole. */
+static bool ktask_unmap_serial(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma) || (vma->vm_flags & VM_PFNMAP);
+}
+
+/*
+ * A maple state needs its tree's lock or RCU. The tree does not change, so
+ * dropping RCU between two steps does no harm.
+ */
+static struct vm_area_struct *ktask_unmap_find(struct ma_state *mas,
+					       unsigned long last)
+{
+	struct vm_area_struct *vma;
+
+	rcu_read_lock();
+	vma = mas_find(mas, last);
+	rcu_read_unlock();
+
+	/* fork() that ran out of memory leaves such a mark at the end. */
+	return xa_is_zero(vma) ? NULL : vma;
+}
+
+/* Index of the first detached VMA that ends above @addr; bisects. */
+static unsigned long ktask_unmap_index(const struct ktask_unmap *unmap,
+				       unsigned long addr)
+{
+	unsigned long low = 0, high = unmap->tree_end;
+
+	while (low < high) {
+		unsigned long mid = low + (high - low) / 2;
+		struct vm_area_struct *vma = mtree_load(unmap->tree, mid);
+
+		if (vma->vm_end > addr)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* Walks the VMAs that end above an address, in order */
+struct ktask_unmap_walk {
+	const struct ktask_unmap	*unmap;
+	struct ma_state			mas;
+	unsigned long			last;
+	bool				started;
+};
+
+static void ktask_unmap_walk_init(struct ktask_unmap_walk *walk,
+				  const struct ktask_unmap *unmap,
+				  unsigned long addr)
+{
+	unsigned long index = addr;
+
+	walk->unmap = unmap;
+	walk->started = false;
+	if (unmap->vma)
+		return;
+
+	walk->last = ULONG_MAX;
+	if (unmap->tree != &unmap->mm->mm_mt) {
+		index = ktask_unmap_index(unmap, addr);
+		walk->last = unmap->tree_end - 1;
+	}
+	mas_init(&walk->mas, unmap->tree, index);
+}
+
+/* The next VMA that chunks are made of, or NULL. */
+static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
+{
+	const struct ktask_unmap *unmap = walk->unmap;
+	struct vm_area_struct *vma;
+
+	if (unmap->vma) {
+		vma = walk->started ? NULL : unmap->vma;
+		walk->started = true;
+		return vma;
+	}
+
+	do {
+		if (walk->mas.index > walk->last)
+			return NULL;
+		vma = ktask_unmap_find(&walk->mas, walk->last);
+	} while (vma && ktask_unmap_serial(vma));
+
+	return vma && vma->vm_start < unmap->end ? vma : NULL;
+}
+
+/*
+ * Advance by @nsteps bytes of what is mapped, in whole PMDs: holes in which no
+ * VMA touches a PMD do not count.
+ *
+ * Returns the new address and, through @left, what lies beyond the last VMA.
+ */
+static unsigned long ktask_unmap_advance(const struct ktask_unmap *unmap,
+					 unsigned long addr, size_t nsteps,
+					 size_t *left)
+{
+	struct ktask_unmap_walk walk;
+	struct vm_area_struct *vma;
+
+	ktask_unmap_walk_init(&walk, unmap, addr);
+	while (nsteps && (vma = ktask_unmap_next(&walk))) {
+		unsigned long start = max(vma->vm_start, unmap->start);
+		unsigned long end = min(vma->vm_end, unmap->end);
+		size_t step;
+
+		addr = max(addr, round_down(start, PMD_SIZE));
+		end = round_up(end, PMD_SIZE);
+		if (addr >= end)
+			continue;
+		step = min(nsteps, end - addr);
+		addr += step;
+		nsteps -= step;
+	}
+	*left = nsteps;
+	return addr;
+}
+
+static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
+{
+	size_t left;
+
+	return (void *)ktask_unmap_advance(arg, (unsigned long)position,
+					   nsteps, &left);
+}
+
+static int ktask_unmap_chunk(void *start, void *end, void *arg)
+{
+	const struct ktask_unmap *unmap = arg;
+	unsigned long first = max((unsigned long)start, unmap->start);
+	unsigned long last = min((unsigned long)end, unmap->end);
+	struct ktask_unmap_walk walk;
+	struct vm_area_struct *vma;
+	struct mmu_gather tlb;
+
+	if (unmap->fullmm)
+		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
+	else
+		tlb_gather_mmu(&tlb, unmap->mm);
+
+	ktask_unmap_walk_init(&walk, unmap, first);
+	while ((vma = ktask_unmap_next(&walk)) && vma->vm_start < last)
+		unmap_page_range(&tlb, vma, max(vma->vm_start, first),
+				 min(vma->vm_end, last), unmap->details);
+
+	tlb_finish_mmu(&tlb);
+	return 0;
+}
+
+static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
+{
+	unsigned long start = round_down(unmap->start, PMD_SIZE);
+	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunk, unmap, PMD_SIZE);
+
+	/* The addresses of a single VMA are a plain range. */
+	if (!unmap->vma)
+		ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
+	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
+
+	ktask_run((void *)start, size, &ctl);
+}
+
+/* Is there enough memory in a range of this many bytes for a task? */
+static bool ktask_unmap_is_large(struct mm_struct *mm, unsigned long bytes)
+{
+	unsigned long pages;
+
+	if (bytes < KTASK_UNMAP_FLOOR || !ktask_enabled())
+		return false;
+
+	pages = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS);
+	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;
+}
+
+/* What concerns whole VMAs. */
+static void ktask_unmap_serial_part(struct mmu_gather *tlb,
+				    struct ma_state *mas,
+				    struct vm_area_struct *vma,
+				    unsigned long start, unsigned long end,
+				    unsigned long tree_end,
+				    struct zap_details *details,
+				    bool mm_wr_locked)
+{
+	do {
+		if (ktask_unmap_serial(vma)) {
+			unsigned long first = start, last = end;
+
+			hugetlb_zap_begin(vma, &first, &last);
+			unmap_single_vma(tlb, vma, first, last, details,
+					 mm_wr_locked);
+			hugetlb_zap_end(vma, details);
+		} else if (vma->vm_file) {
+			uprobe_munmap(vma, max(vma->vm_start, start),
+				      min(vma->vm_end, end));
+		}
+		cond_resched();
+		vma = mas_find(mas, tree_end - 1);
+	} while (vma && !xa_is_zero(vma));
+}
+
+/**
+ * ktask_unmap_vmas - unmap_vmas() for large ranges
+ * @tlb: the caller's gather
+ * @mas: maple state of @vma, or of the one after it
+ * @vma: the first VMA
+ * @start: first address to unmap
+ * @end: address past the last to unmap
+ * @tree_end: as for unmap_vmas()
+ * @details: what to zap
+ * @mm_wr_locked: as for unmap_vmas()
+ *
+ * Context: process context, may sleep; mmap_lock held or VMAs detached, as for
+ * unmap_vmas(), and MMU notifiers told.
+ *
+ * Return: false, with nothing done, if the range is to be unmapped serially.
+ */
+bool ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
+		      struct vm_area_struct *vma, unsigned long start,
+		      unsigned long end, unsigned long tree_end,
+		      struct zap_details *details, bool mm_wr_locked)
+{
+	struct ktask_unmap unmap = {
+		.mm = tlb->mm,
+		.tree = mas->tree,
+		.tree_end = tree_end,
+		.start = max(start, vma->vm_start),
+		.end = end,
+		.details = details,
+		.fullmm = tlb->fullmm,
+	};
+	size_t left;
+
+	/* A mapping that failed half-way is in no tree: see unmap_region(). */
+	if (mas->tree == &tlb->mm->mm_mt && tree_end != ULONG_MAX)
+		return false;
+	if (!ktask_unmap_is_large(tlb->mm, end - start))
+		return false;
+
+	ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end, details,
+				mm_wr_locked);
+	ktask_unmap_advance(&unmap, round_down(unmap.start, PMD_SIZE),
+			    SIZE_MAX, &left);
+	ktask_unmap_run(&unmap, SIZE_MAX - left);
+	return true;
+}
+
+/**
+ * ktask_zap_vma - zap a large range within a VMA
+ * @tlb: the caller's gather
+ * @vma: the VMA
+ * @start: first address to zap
+ * @end: address past the last to zap
+ * @details: what to zap, or NULL
+ *
+ * Context: process context, may sleep; mmap_lock held at least for reading,
+ * and MMU notifiers told.
+ *
+ * Return: false, with nothing done, if the range is to be zapped serially.
+ */
+bool ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
+		   unsigned long start, unsigned long end,
+		   struct zap_details *details)
+{
+	struct ktask_unmap unmap = {
+		.mm = tlb->mm,
+		.vma = vma,
+		.start = start,
+		.end = end,
+		.details = details,
+	};
+
+	/*
+	 * With details it is truncation, under locks of the mapping and often
+	 * for many VMAs that map little each.
+	 */
+	if (details || ktask_unmap_serial(vma) ||
+	    !ktask_unmap_is_large(tlb->mm, end - start))
+		return false;
+
+	if (vma->vm_file)
+		uprobe_munmap(vma, start, end);
+	ktask_unmap_run(&unmap, round_up(end, PMD_SIZE) -
+				round_down(start, PMD_SIZE));
+	return true;
+}
