@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# ktask is an overlay of the Linux tree; this builds, boots and tests it.
+
+KT := tools/testing/ktask
+VARIANT ?= default
+SUITES ?= lint user kunit selftests regress nocgroup noktask debug runner
+QUICK_SUITES := lint user kunit selftests
+
+export CPUS MEM JOBS KSRC KTASK_CACHE
+
+.PHONY: help deps kernel rootfs shell run test test-quick test-debug bench lint clean
+
+help:
+	@cat $(KT)/help.txt
+
+deps:
+	@$(KT)/deps.sh
+
+kernel: deps
+	@$(KT)/build.sh $(VARIANT)
+
+rootfs: deps
+	@$(KT)/rootfs.sh
+
+shell: deps
+	@$(KT)/vm.sh --variant $(VARIANT) --shell
+
+run: deps
+	@$(KT)/demo/demo.sh
+
+test: deps
+	@$(KT)/test.sh $(SUITES)
+
+test-quick: deps
+	@$(KT)/test.sh $(QUICK_SUITES)
+
+test-debug: deps
+	@$(KT)/test.sh debug
+
+bench: deps
+	@$(KT)/bench/bench.sh
+
+lint: deps
+	@$(KT)/test.sh lint
+
+clean:
+	@$(KT)/clean.sh

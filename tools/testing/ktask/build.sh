@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# build.sh [VARIANT]: build a test kernel and print the path of its vmlinux.
+
+. "$(dirname "$0")/lib.sh"
+. "$KT_DIR/variants.sh"
+
+variant=${1:-default}
+dir=$(variant_dir "$variant")
+log=$(kt_home)/log/build-$variant.log
+
+export KBUILD_BUILD_USER=ktask KBUILD_BUILD_HOST=ktask
+
+kmake()
+{
+	make -C "$tree" O="$dir" "$@"
+}
+
+# A first build starts from one that differs little, where there is one.
+seed()
+{
+	local s
+
+	[ ! -d "$dir" ] || return 0
+	mkdir -p "$(dirname "$dir")"
+	rm -rf "$dir.tmp"
+	for s in $(variant_siblings "$variant"); do
+		[ -f "$(variant_dir "$s")/objects" ] || continue
+		say "starting $variant from the build of $s"
+		cp -a "$(variant_dir "$s")" "$dir.tmp"
+		rm -f "$dir.tmp/vmlinux" "$dir.tmp/config-key"
+		break
+	done
+	mkdir -p "$dir.tmp"
+	mv "$dir.tmp" "$dir"
+}
+
+# Objects made so far, with their expected number, every few seconds.
+show_progress()
+{
+	local expected start=$SECONDS
+
+	expected=$(cat "$dir/objects" 2>/dev/null || echo "about 1900")
+	while sleep 10; do
+		say "building $variant: $(objects) of $expected objects, $((SECONDS - start)) s"
+	done
+}
+
+objects()
+{
+	grep -c '^  \(CC\|AS\) ' "$log" || :
+}
+
+compile()
+{
+	local start=$SECONDS rc=0 ticker
+
+	mkdir -p "$(dirname "$log")"
+	say "building the $variant kernel (log: $log)"
+	show_progress &
+	ticker=$!
+	kmake -j"$KT_JOBS" KCFLAGS="${KCFLAGS:-}" vmlinux >"$log" 2>&1 </dev/null || rc=$?
+	kill "$ticker"
+	wait "$ticker" 2>/dev/null || :
+	if [ "$rc" -ne 0 ]; then
+		grep -E -A8 'error:|Error [0-9]|undefined reference' "$log" | head -n 60 >&2
+		die "building the $variant kernel failed; the whole log is $log"
+	fi
+	grep -E -A6 'warning:' "$log" >&2 || :
+	# Only a full build tells how many objects there are.
+	[ -f "$dir/objects" ] || objects >"$dir/objects"
+	say "the $variant kernel is built: $(objects) objects in $((SECONDS - start)) s"
+}
+
+lock_home
+if variant_is_stock "$variant"; then
+	tree=$("$KT_DIR/fetch.sh")
+else
+	tree=$("$KT_DIR/prepare.sh")
+fi
+seed
+"$KT_DIR/config.sh" "$variant" "$tree"
+compile
+echo "$dir/vmlinux"

@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest: run the kselftests that are named in the file "run", each for
+# as long as the settings of its collection allow, and frame what they print.
+
+# time_of COLLECTION: seconds, in upstream's own words, times what this kernel
+# and emulation cost.
+time_of()
+{
+	local t
+
+	t=$(sed -n 's/^timeout=//p' "$1/settings" 2>/dev/null)
+	echo $((${t:-60} * $(cat slowness 2>/dev/null || echo 2)))
+}
+
+while IFS=: read -r collection program; do
+	echo "# ktask-program: begin $collection/$program"
+	(
+		cd "$collection" || exit 125
+		timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" </dev/null
+	)
+	echo "# ktask-program: end $collection/$program $?"
+done <run
+exit 0

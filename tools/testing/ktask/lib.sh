@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What all scripts here share: where things lie, how a step is shown, and how
+# one says that it cannot go on. To be sourced.
+
+set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C
+
+KT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+KT_TOP=$(cd "$KT_DIR/../../.." && pwd -P)
+KT_CACHE=${KTASK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ktask}
+export KT_JOBS=${JOBS:-$(nproc)}
+
+# One line, to the point, with what to do; then give up.
+die()
+{
+	printf 'ktask: %s\n' "$*" >&2
+	exit 1
+}
+
+# Progress goes to stderr: stdout carries results only.
+say()
+{
+	printf '[%4ds] %s\n' "$SECONDS" "$*" >&2
+}
+
+hash_of()
+{
+	sha256sum | cut -c1-16
+}
+
+# The directory of this checkout in the cache, for one source tree. Two
+# checkouts never share one, so neither can pull the tree from under the other.
+kt_home()
+{
+	local id
+
+	id=$(printf '%s\n' "$KT_TOP" "${KSRC:+$(realpath "$KSRC")}" | hash_of)
+	printf '%s/checkouts/%s-%s\n' "$KT_CACHE" "$(basename "$KT_TOP")" "$id"
+}
+
+# lock NAME: hold it until this process and what it started have ended. A
+# script that is called by one that holds the lock goes on under it.
+lock()
+{
+	local file=$KT_CACHE/locks/$1 fd
+
+	case " ${KT_HELD:-} " in *" $1 "*) return ;; esac
+	mkdir -p "$KT_CACHE/locks"
+	exec {fd}>"$file"
+	if ! flock -n "$fd"; then
+		say "waiting for another run that holds $file"
+		flock "$fd"
+	fi
+	export KT_HELD="${KT_HELD:-} $1"
+}
+
+# The work tree and the builds of this checkout change under this lock only.
+lock_home()
+{
+	lock "home-$(basename "$(kt_home)")"
+}
+
+# step TITLE LOG COMMAND...: run a command with its output in a log, and the
+# end of that log shown where it fails.
+step()
+{
+	local title=$1 log=$2 start=$SECONDS rc=0
+
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	say "$title ..."
+	"$@" >"$log" 2>&1 </dev/null || rc=$?
+	if [ "$rc" -ne 0 ]; then
+		tail -n 40 "$log" >&2
+		die "$title failed ($rc); the whole log is $log"
+	fi
+	say "$title: done in $((SECONDS - start)) s"
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Hold all files of ktask to the kernel's own rules; TAP on stdout.
+
+. "$(dirname "$0")/lib.sh"
+. "$KT_DIR/variants.sh"
+
+# Left to judgement or without sense for an overlay: sign-offs belong to a
+# submission, and so do MAINTAINERS entries and a patch's description.
+ignore=FILE_PATH_CHANGES,MISSING_SIGN_OFF,COMMIT_MESSAGE,NO_AUTHOR_SIGN_OFF,GIT_COMMIT_ID
+
+case_of()
+{
+	local title=$1 out
+
+	shift
+	if out=$("$@" 2>&1); then
+		echo "ok - $title"
+	else
+		echo "not ok - $title"
+		[ -z "$out" ] || printf "# %s\n" "${out//$'\n'/$'\n'# }"
+	fi
+}
+
+# All files that git has or would take, by pattern.
+files()
+{
+	(cd "$KT_TOP" && git ls-files -co --exclude-standard -- "$@" | while read -r f; do
+		[ -f "$f" ] && echo "$f"
+	done)
+}
+
+shell_files()
+{
+	files | while read -r f; do
+		head -n 1 "$KT_TOP/$f" | grep -q '^#!.*sh$' && echo "$f"
+	done
+}
+
+# Silence is success.
+silent()
+{
+	local out
+
+	out=$("$@" 2>&1) || :
+	[ -z "$out" ] || { echo "$out"; return 1; }
+}
+
+checkpatch()
+{
+	(cd "$KT_TOP" && "$tree/scripts/checkpatch.pl" --no-tree --strict --terse --show-types \
+		--no-summary --quiet --ignore "$ignore" "$@")
+}
+
+lint_style()
+{
+	local f
+
+	for f in $(files '*.c' '*.h' '*Kconfig'); do
+		case_of "checkpatch $f" silent checkpatch -f "$f"
+	done
+	for f in $(files 'patches/*.patch'); do
+		case_of "checkpatch $f" silent checkpatch "$f"
+	done
+	for f in $(shell_files); do
+		case_of "shellcheck $f" shellcheck -x -P "$KT_TOP/$(dirname "$f")" "$KT_TOP/$f"
+	done
+	case_of "every file says its licence" silent unlicensed
+}
+
+unlicensed()
+{
+	local f
+
+	for f in $(files '*.c' '*.h' '*.sh' '*.rst' '*Kconfig' '*Makefile' '*.config' '*.awk' '*.py'); do
+		head -n 3 "$KT_TOP/$f" | grep -q SPDX-License-Identifier || echo "$f: no SPDX line"
+	done
+}
+
+# The kernel objects of files that are all ours.
+objects()
+{
+	files 'kernel/*.c' 'mm/*.c' 'fs/*.c' 'drivers/*.c' 'lib/*.c' | sed 's/\.c$/.o/'
+}
+
+# Compiled apart, so that the other builds keep their objects. Only what is said
+# about files of ours counts: headers of Linux are not ours to judge.
+compile_strictly()
+{
+	local dir log=$KT_TMP/strict.log o
+
+	dir=$(variant_dir lint)
+	for o in $(objects); do
+		rm -f "$dir/$o"
+	done
+	# shellcheck disable=SC2046 # one word per object
+	make -C "$tree" O="$dir" -j"$KT_JOBS" W=1 C=2 $(objects) >"$log" 2>&1 </dev/null || {
+		tail -n 20 "$log"
+		return 1
+	}
+	grep -F "$(objects | sed 's/\.o$/.c:/'; files 'include/*.h' 'kernel/*.h' 'mm/*.h' | sed 's/$/:/')" "$log" |
+		grep -E 'warning|error' || return 0
+	return 1
+}
+
+lint_objects()
+{
+	mkdir -p "$(variant_dir lint)"
+	"$KT_DIR/config.sh" lint "$tree"
+	step "preparing to compile strictly" "$(kt_home)/log/lint.log" \
+		make -C "$tree" O="$(variant_dir lint)" -j"$KT_JOBS" prepare
+	case_of "sparse and W=1 are silent" compile_strictly
+}
+
+kernel_doc()
+{
+	local f
+
+	for f in $(files 'include/*.h' 'kernel/*.[ch]' 'mm/*.[ch]' 'lib/*.[ch]'); do
+		"$tree/scripts/kernel-doc" -none -Wall "$KT_TOP/$f"
+	done
+}
+
+lock_home
+tree=$("$KT_DIR/prepare.sh")
+KT_TMP=$(mktemp -d)
+trap 'rm -rf "$KT_TMP"' EXIT
+lint_style
+case_of "kernel-doc is silent" silent kernel_doc
+[ -z "$(objects)" ] || lint_objects

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What suites that boot a kernel have in common. To be sourced.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+. "$KT_DIR/variants.sh"
+
+# A scratch directory for one payload.
+payload_dir()
+{
+	local dir
+
+	dir=$(kt_home)/payload/$1
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	echo "$dir"
+}
+
+# boot NAME VM-ARGUMENTS...: the job's own output passes through; what the
+# machine does wrong besides is a case.
+boot()
+{
+	local name=$1 dir rc=0
+
+	shift
+	dir=$(kt_home)/run/test-$name
+	rm -rf "$dir"
+	"$KT_DIR/vm.sh" --result "$dir" "$@" || rc=$?
+	case $rc in
+	0)	echo "ok - $name: the kernel booted, ended and had nothing to say" ;;
+	*)	echo "not ok - $name: $(cat "$dir/failure" 2>/dev/null || echo "the job or the runner failed with status $rc") ($dir)" ;;
+	esac
+}
+
+# How much longer than on a plain kernel tests may take.
+slowness()
+{
+	case $1 in
+	debug | kcsan | stock-debug)	echo 8 ;;
+	*)				echo 2 ;;
+	esac
+}
+
+run_kunit()
+{
+	local variant=$1 dir
+
+	dir=$(payload_dir "kunit-$variant")
+	cp "$KT_DIR/guest/kunit.sh" "$dir/job.sh"
+	boot "kunit-$variant" --variant "$variant" --cpus 4 --timeout $((150 * $(slowness "$variant"))) \
+		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
+}
+
+# run_selftests VARIANT NAME PATTERN: those whose collection:program matches.
+run_selftests()
+{
+	local variant=$1 name=$2 pattern=$3 dir built
+
+	built=$("$KT_DIR/selftests.sh")
+	dir=$(payload_dir "$name-$variant")
+	cp -a "$built/." "$dir/"
+	cp "$KT_DIR/guest/selftests.sh" "$dir/job.sh"
+	slowness "$variant" >"$dir/slowness"
+	grep -E "$pattern" "$built/list" >"$dir/run" ||
+		{ echo "not ok - $name: no kselftest matches $pattern"; return; }
+	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$dir"
+}

@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# KUnit and ktask's kselftests on the kernel that watches locks and memory
+
+. "$(dirname "$0")/common.sh"
+run_kunit debug
+run_selftests debug selftests '^ktask:|^cgroup:test_ktask$'

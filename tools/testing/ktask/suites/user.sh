@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The pure parts of ktask in user space, under ASan and UBSan
+
+. "$(dirname "$0")/../lib.sh"
+
+echo "# ktask-program: begin user"
+rc=0
+make -s --no-print-directory -C "$KT_DIR/user" test </dev/null || rc=$?
+echo "# ktask-program: end user $rc"

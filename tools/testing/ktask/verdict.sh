@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What a boot amounts to. Success takes the closing line of this very boot with
+# status 0, and a kernel that had nothing to complain about. To be sourced by
+# vm.sh; $result and $nonce are its.
+: "${result:=}" "${nonce:=}"
+
+# What the kernel prints when something is wrong, whoever noticed.
+KT_TROUBLE='Kernel panic|BUG:|WARNING:|Oops|INFO: task .* blocked for|'
+KT_TROUBLE+='INFO: trying to register non-static key|INFO: lockdep is turned off|'
+KT_TROUBLE+='detected stalls|self-detected stall|general protection fault|'
+KT_TROUBLE+='Unable to handle|UBSAN:|kmemleak: [1-9][0-9]* new suspected|ktask-kmemleak: unreferenced|'
+KT_TROUBLE+='Out of memory and no killable|list_(add|del) corruption|refcount_t:|'
+KT_TROUBLE+='ODEBUG:|Bad (page|rss)|Fixing recursive fault'
+
+verdict_trouble()
+{
+	grep -aE "$KT_TROUBLE" "$result/console.log" 2>/dev/null | tr -d '\r' | head -n 1
+}
+
+# Known since 2023 and nothing of ours: the emulator runs a half-patched
+# instruction. No other failure is ever tried again.
+verdict_is_text_patching_race()
+{
+	grep -aqE 'Oops: int3' "$result/console.log" 2>/dev/null
+}
+
+verdict_closing()
+{
+	sed -n "s/^ktask-init: $nonce //p" "$result/verdict" | tail -n 1
+}
+
+machine_failed()
+{
+	say "FAILED: $1 (console: $result/console.log)"
+	echo "$1" >"$result/failure"
+	exit 3
+}
+
+verdict()
+{
+	local closing status taint trouble
+
+	closing=$(verdict_closing)
+	trouble=$(verdict_trouble)
+	[ ! -e "$result/hung" ] || machine_failed "hang: $(cat "$result/hung")${trouble:+; $trouble}"
+	[ -z "$trouble" ] || machine_failed "the kernel says: $trouble"
+	[ -n "$closing" ] || machine_failed "the machine went off before the job ended ($(tail -n 1 "$result/qemu.log" | cut -c1-200))"
+	status=$(echo "$closing" | sed -n 's/.*status=\([0-9]*\).*/\1/p')
+	taint=$(echo "$closing" | sed -n 's/.*taint=\([0-9]*\).*/\1/p')
+	# Bit 9: a warning. Bit 7: an oops. Bit 5: a bad page. Bit 14: a lockup.
+	[ $((taint & 0x42a0)) -eq 0 ] || machine_failed "the kernel is tainted ($taint)"
+	[ "$status" -eq 0 ] || { say "the job failed with status $status"; exit 1; }
+	say "the job succeeded"
+	exit 0
+}
