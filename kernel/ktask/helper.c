@@ -19,12 +19,14 @@
  * thread at the caller's priority.
  */
 #include <linux/cgroup.h>
+#include <linux/cpuset.h>
 #include <linux/init.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
+#include <linux/sched/cputime.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -673,7 +675,7 @@ static int __init ktask_pool_create(int nid)
 	return 0;
 }
 
-static const struct ctl_table ktask_sysctls[] = {
+static struct ctl_table ktask_sysctls[] = {
 	{
 		.procname	= "ktask_max_threads",
 		.data		= &ktask_max_threads,

@@ -16,6 +16,10 @@
  * loads per CPU and per level, nothing against the half millisecond that a
  * chunk takes. So limits need not announce that they have changed.
  */
+#include <linux/cpuset.h>
+#include <linux/mmu_context.h>
+#include <linux/sched/isolation.h>
+
 #include "sched.h"
 
 #include "../ktask/math.h"
@@ -161,9 +165,10 @@ static struct task_group *ktask_caller_tg(struct task_struct *caller)
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus)
 {
+	/* Of limits that are equal, the cgroup's own is the one to name. */
+	ktask_budget_quota(budget, tg);
 	ktask_budget_narrow(budget, cpus ? cpus - 1 : 0, KTASK_LIMIT_CPUS,
 			    NULL);
-	ktask_budget_quota(budget, tg);
 	ktask_budget_narrow(budget, READ_ONCE(ktask_max_threads) - 1,
 			    KTASK_LIMIT_SYSTEM, NULL);
 }

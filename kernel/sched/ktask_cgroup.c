@@ -12,6 +12,10 @@
  * The files belong to the cpu controller, whose bandwidth and weight helpers
  * use, as swap files belong to the memory controller.
  */
+#include <linux/cgroup.h>
+#include <linux/mmu_context.h>
+#include <linux/seq_file.h>
+
 #include "sched.h"
 
 #define KTASK_PEAK_UNSET	(-1UL)
@@ -309,9 +313,9 @@ static int ktask_effective_show(struct seq_file *sf, void *v)
 
 	/* The levels above stay: this cgroup holds references on them. */
 	scoped_guard(rcu) {
+		ktask_budget_caps(&budget, tg);
 		ktask_budget_limits(&budget, tg,
 				    ktask_cgroup_cpus(tg->css.cgroup));
-		ktask_budget_caps(&budget, tg);
 	}
 
 	seq_printf(sf, "%u %s", budget.helpers,
