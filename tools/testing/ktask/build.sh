@@ -39,11 +39,13 @@ seed()
 # Objects made so far, with their expected number, every few seconds.
 show_progress()
 {
-	local expected start=$SECONDS
+	local expected start=$SECONDS pause=30
 
+	drop_locks
+	[ ! -t 2 ] || pause=2
 	expected=$(cat "$dir/objects" 2>/dev/null || echo "about 1900")
-	while sleep 10; do
-		say "building $variant: $(objects) of $expected objects, $((SECONDS - start)) s"
+	while sleep "$pause"; do
+		say_for_now "building $variant: $(objects) of $expected objects, $((SECONDS - start)) s"
 	done
 }
 

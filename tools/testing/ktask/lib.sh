@@ -10,6 +10,7 @@ export LC_ALL=C
 
 KT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 KT_TOP=$(cd "$KT_DIR/../../.." && pwd -P)
+KT_LOCK_FDS=()
 KT_CACHE=${KTASK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ktask}
 export KT_JOBS=${JOBS:-$(nproc)}
 
@@ -23,6 +24,7 @@ die()
 # Progress goes to stderr: stdout carries results only.
 say()
 {
+	[ ! -t 2 ] || printf '\r\033[K' >&2
 	printf '[%4ds] %s\n' "$SECONDS" "$*" >&2
 }
 
@@ -54,13 +56,34 @@ lock()
 		say "waiting for another run that holds $file"
 		flock "$fd"
 	fi
+	KT_LOCK_FDS+=("$fd")
 	export KT_HELD="${KT_HELD:-} $1"
+}
+
+# For what may outlive this process by a moment, and must not keep its locks.
+drop_locks()
+{
+	local fd
+
+	for fd in "${KT_LOCK_FDS[@]}"; do
+		exec {fd}>&-
+	done
 }
 
 # The work tree and the builds of this checkout change under this lock only.
 lock_home()
 {
 	lock "home-$(basename "$(kt_home)")"
+}
+
+# The same, on a line that the next one replaces, where a person looks on.
+say_for_now()
+{
+	if [ -t 2 ]; then
+		printf '\r\033[K[%4ds] %s' "$SECONDS" "$*" >&2
+	else
+		say "$@"
+	fi
 }
 
 # step TITLE LOG COMMAND...: run a command with its output in a log, and the

@@ -103,19 +103,19 @@ mebibytes()
 # that no page fault of the host is part of it.
 memory_args()
 {
-	local prealloc=off i per first last
+	local how=reserve=off i per first last
 
-	[ -z "$bench" ] || prealloc=on
+	[ -z "$bench" ] || how=prealloc=on
 	per=$(($(mebibytes "$mem") / numa))
 	if [ "$numa" -eq 1 ]; then
-		qemu+=(-object "memory-backend-ram,id=mem0,size=${per}M,prealloc=$prealloc")
+		qemu+=(-object "memory-backend-ram,id=mem0,size=${per}M,$how")
 		machine="$machine,memory-backend=mem0"
 		return
 	fi
 	for ((i = 0; i < numa; i++)); do
 		first=$((i * cpus / numa))
 		last=$(((i + 1) * cpus / numa - 1))
-		qemu+=(-object "memory-backend-ram,id=mem$i,size=${per}M,prealloc=$prealloc")
+		qemu+=(-object "memory-backend-ram,id=mem$i,size=${per}M,$how")
 		if [ "$last" -ge "$first" ]; then
 			qemu+=(-numa "node,nodeid=$i,memdev=mem$i,cpus=$first-$last")
 		else
@@ -199,7 +199,7 @@ run_job()
 	local pid tail_pid end rc=0
 
 	: >"$result/verdict"
-	TMPDIR=$result "${qemu[@]}" </dev/null >"$result/qemu.log" 2>&1 &
+	TMPDIR=$result setpriv --pdeathsig KILL "${qemu[@]}" </dev/null >"$result/qemu.log" 2>&1 &
 	pid=$!
 	trap 'kill $pid 2>/dev/null || :' EXIT
 	[ -z "$bench" ] || pin_cpus "$pid"

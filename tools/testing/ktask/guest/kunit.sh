@@ -3,11 +3,14 @@
 #
 # In the guest: the KUnit suites ran at boot; hand on what they found.
 
+suites=0
 for results in /sys/kernel/debug/kunit/*/results; do
 	suite=$(basename "$(dirname "$results")")
 	[ -s "$results" ] || continue
+	suites=$((suites + 1))
 	echo "# ktask-program: begin kunit/$suite"
 	cat "$results"
 	echo "# ktask-program: end kunit/$suite 0"
 done
+[ "$suites" -gt 0 ] || echo "not ok - no KUnit suite of ktask ran"
 exit 0
