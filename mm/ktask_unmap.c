@@ -13,6 +13,10 @@
  * whole is done once, by the caller, before the task starts: uprobes, and the
  * whole of hugetlb and PFN mappings. So are MMU notifiers, by our callers.
  *
+ * A chunk's gather is nested in the caller's, so each chunk ends with a flush
+ * of the whole TLB on the CPUs that use the address space: once in half a
+ * millisecond, and never where the address space is at its end.
+ *
  * The caller holds mmap_lock, or owns VMAs that it has already detached, and
  * waits for all threads; that is why helpers may walk VMAs and page tables
  * without taking it. Nothing here can fail, so nothing is ever undone.
@@ -41,9 +45,10 @@
 /*
  * The most that one chunk covers, however sparse the range has been so far: a
  * dense gigabyte of 4 KiB pages behind a hole would keep a helper for a tenth
- * of a second.
+ * of a second. It also bounds how many small VMAs ktask_unmap_iter() walks
+ * under a spinlock.
  */
-#define KTASK_UNMAP_CHUNK_MAX	SZ_128M
+#define KTASK_UNMAP_CHUNK_MAX	SZ_64M
 
 /**
  * struct ktask_unmap - a range of addresses to unmap
@@ -70,10 +75,11 @@ struct ktask_unmap {
 	bool			fullmm;
 };
 
-/* VMAs that only the caller handles, as a whole. */
+/* VMAs that only the caller handles, as a whole; DAX may map huge PUDs. */
 static bool ktask_unmap_serial(struct vm_area_struct *vma)
 {
-	return is_vm_hugetlb_page(vma) || (vma->vm_flags & VM_PFNMAP);
+	return is_vm_hugetlb_page(vma) || vma_is_dax(vma) ||
+	       (vma->vm_flags & VM_PFNMAP);
 }
 
 /*

@@ -18,6 +18,7 @@
 #include <linux/kernel.h>
 #include <linux/ktask.h>
 #include <linux/lockdep.h>
+#include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/topology.h>
@@ -40,7 +41,7 @@ struct ktask_job {
 	size_t			nr_nodes;	/* C */
 	size_t			min_chunk;	/* C */
 	size_t			max_chunk;	/* C */
-	unsigned int		max_helpers;	/* C: the client's, 0 if nested */
+	unsigned int		max_helpers;	/* C: 0 if it has to be serial */
 
 	/* Where the next helper starts; spreads helpers over nodes */
 	size_t			next_node;	/* O */
@@ -88,7 +89,7 @@ static size_t ktask_job_left(struct ktask_job *job)
 	size_t i, left = 0;
 
 	for (i = 0; i < job->nr_nodes; i++)
-		left += ktask_node_left(&job->nodes[i]);
+		left = size_add(left, ktask_node_left(&job->nodes[i]));
 
 	return left;
 }
@@ -226,6 +227,7 @@ static bool ktask_help(struct ktask_worker *worker, void *arg)
 	struct ktask_chunk chunk;
 
 	INIT_LIST_HEAD(&worker->failed_node);
+	current->in_ktask = 1;
 
 	lock_map_acquire(&job->lockdep_map);
 	while (ktask_helper_may_stay(worker->helper) &&
@@ -234,6 +236,7 @@ static bool ktask_help(struct ktask_worker *worker, void *arg)
 		cond_resched();
 	lock_map_release(&job->lockdep_map);
 
+	current->in_ktask = 0;
 	return !list_empty(&worker->failed_node);
 }
 
@@ -327,6 +330,19 @@ static void ktask_undo(struct ktask_job *job)
 	}
 }
 
+/*
+ * A nested task is serial, in the caller as in a helper: the outer one has
+ * taken what the budget allows, and a helper that waited for helpers could
+ * starve the pool.
+ */
+static unsigned int ktask_max_helpers(struct ktask_ctl *ctl)
+{
+	if (current->in_ktask || !ktask_enabled())
+		return 0;
+
+	return (ctl->kc_max_threads ?: INT_MAX) - 1;
+}
+
 static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 			   size_t nr_nodes, struct ktask_ctl *ctl,
 			   struct lock_class_key *key, const char *name)
@@ -340,14 +356,10 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 		.nr_nodes = nr_nodes,
 		.min_chunk = min_chunk,
 		.max_chunk = max(ctl->kc_max_chunk_size ?: SIZE_MAX, min_chunk),
-		.max_helpers = (ctl->kc_max_threads ?: INT_MAX) - 1,
+		.max_helpers = ktask_max_helpers(ctl),
 		.chunk = min_chunk,
 		.failed = LIST_HEAD_INIT(job->failed),
 	};
-
-	/* A helper that waited for helpers could starve the pool. */
-	if (ktask_current_is_helper())
-		job->max_helpers = 0;
 
 	for (i = 0; i < nr_nodes; i++) {
 		atomic_long_set(&nodes[i].kn_next, 0);
@@ -365,8 +377,11 @@ static void ktask_job_account(struct ktask_job *job)
 	unsigned int limit;
 
 	stats[KTASK_STAT_TASKS] = 1;
-	stats[KTASK_STAT_SERIAL] = !stats[KTASK_STAT_HELPERS];
+	/* A helper that never started used no time. */
+	stats[KTASK_STAT_SERIAL] = !stats[KTASK_STAT_HELPER_NS];
 	stats[KTASK_STAT_CHUNKS] = atomic_long_read(&job->chunks);
+	if (!ktask_enabled())
+		job->loan.refused |= BIT(KTASK_LIMIT_SYSTEM);
 	for (limit = 0; limit < NR_KTASK_LIMITS; limit++)
 		stats[KTASK_STAT_REFUSED + limit] =
 			!!(job->loan.refused & BIT(limit));
@@ -380,6 +395,7 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 {
 	struct ktask_worker caller = { .nid = numa_node_id() };
 	struct ktask_job job;
+	bool nested;
 
 	might_sleep();
 
@@ -388,10 +404,16 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 		return 0;
 
 	/* Waiting for helpers depends on whatever locks they take. */
-	lock_map_acquire(&job.lockdep_map);
-	lock_map_release(&job.lockdep_map);
+	if (job.max_helpers) {
+		lock_map_acquire(&job.lockdep_map);
+		lock_map_release(&job.lockdep_map);
+	}
 
+	nested = current->in_ktask;
+	current->in_ktask = 1;
 	ktask_work(&job, &caller);
+	current->in_ktask = nested;
+
 	ktask_loan_settle(&job.loan);
 	if (job.error)
 		ktask_undo(&job);

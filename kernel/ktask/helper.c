@@ -105,6 +105,9 @@ struct ktask_pool {
 /* Set once at boot, for nodes that have CPUs; NULL before that */
 static struct ktask_pool *ktask_pools[MAX_NUMNODES] __read_mostly;
 
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "ktask."
+
 /* How long helpers stay idle before the pool shrinks */
 static unsigned int ktask_pool_idle_ms = 30 * MSEC_PER_SEC;
 module_param_named(pool_idle_ms, ktask_pool_idle_ms, uint, 0644);
@@ -207,34 +210,33 @@ static void ktask_helper_free(struct ktask_helper *helper)
 	kfree(helper);
 }
 
-static struct ktask_helper *ktask_helper_create(struct ktask_pool *pool)
+static bool ktask_helper_create(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
 
 	helper = kzalloc_node(sizeof(*helper), GFP_KERNEL, pool->nid);
 	if (!helper)
-		return NULL;
+		return false;
 	if (!zalloc_cpumask_var_node(&helper->cpus, GFP_KERNEL, pool->nid)) {
 		kfree(helper);
-		return NULL;
+		return false;
 	}
 	helper->pool = pool;
 	helper->task = kthread_create_on_node(ktask_helper_main, helper,
 					      pool->nid, "ktask/%d", pool->nid);
 	if (IS_ERR(helper->task)) {
 		ktask_helper_free(helper);
-		return NULL;
+		return false;
 	}
 	set_user_nice(helper->task, MAX_NICE);
+	/* It puts itself into the pool. */
 	wake_up_process(helper->task);
-	return helper;
+	return true;
 }
 
 /* Add a helper if tasks missed one. Returns false when there is no need to. */
 static bool ktask_pool_grow(struct ktask_pool *pool)
 {
-	struct ktask_helper *helper;
-
 	scoped_guard(spinlock, &pool->lock) {
 		if (!pool->nr_missed || pool->nr >= ktask_pool_max(pool)) {
 			pool->nr_missed = 0;
@@ -244,11 +246,8 @@ static bool ktask_pool_grow(struct ktask_pool *pool)
 		pool->nr++;
 	}
 
-	helper = ktask_helper_create(pool);
-	if (helper) {
-		ktask_pool_put(helper);
+	if (ktask_helper_create(pool))
 		return true;
-	}
 
 	guard(spinlock)(&pool->lock);
 	pool->nr--;
@@ -299,21 +298,23 @@ static void ktask_pool_manage(struct work_struct *work)
 		if (pool->nr <= KTASK_POOL_MIN)
 			return;
 	queue_delayed_work(system_unbound_wq, &pool->manager,
-			   msecs_to_jiffies(READ_ONCE(ktask_pool_idle_ms)));
+			   msecs_to_jiffies(READ_ONCE(ktask_pool_idle_ms)) + 1);
 }
 
-/* The CPUs to put a helper on: those of its node, if the caller may use any. */
-static void ktask_helper_place(struct ktask_helper *helper,
+/*
+ * Put a helper on the CPUs of its node, if the caller may use any of them, or
+ * on all that the caller may use. Fails if these CPUs have just gone.
+ */
+static bool ktask_helper_place(struct ktask_helper *helper,
 			       struct ktask_loan *loan, int nid)
 {
 	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus);
-	if (nid != NUMA_NO_NODE &&
+	if (nid >= 0 && nid < MAX_NUMNODES && node_online(nid) &&
 	    cpumask_intersects(helper->cpus, cpumask_of_node(nid)))
 		cpumask_and(helper->cpus, helper->cpus, cpumask_of_node(nid));
 
-	/* Fails if these CPUs have just gone: then any will do for a chunk. */
-	if (!cpumask_equal(helper->task->cpus_ptr, helper->cpus))
-		set_cpus_allowed_ptr(helper->task, helper->cpus);
+	return cpumask_equal(helper->task->cpus_ptr, helper->cpus) ||
+	       !set_cpus_allowed_ptr(helper->task, helper->cpus);
 }
 
 /* Take the helper out of the caller's cgroups; it sleeps, or is current. */
@@ -385,10 +386,13 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	}
 
 	helper = ktask_pools_take(nid);
-	if (!helper) {
+	if (!helper || !ktask_helper_place(helper, loan, nid)) {
 		ktask_cap_uncharge(cset, NULL);
 		ktask_cset_put(cset);
-		return ktask_loan_refused(loan, KTASK_LIMIT_POOL);
+		if (!helper)
+			return ktask_loan_refused(loan, KTASK_LIMIT_POOL);
+		ktask_pool_put(helper);
+		return ktask_loan_refused(loan, KTASK_LIMIT_CPUS);
 	}
 
 	helper->loan = loan;
@@ -397,15 +401,14 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	helper->shed = NULL;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
-	ktask_helper_place(helper, loan, nid);
 	ktask_cset_enter(helper->task, cset);
 
 	atomic_inc(&loan->nr);
-	scoped_guard(spinlock, &loan->lock) {
-		list_add_tail(&helper->node, &loan->helpers);
-		loan->stats[KTASK_STAT_HELPERS]++;
-	}
 
+	/* Under the lock a helper that is awake cannot be back in its pool. */
+	guard(spinlock)(&loan->lock);
+	list_add_tail(&helper->node, &loan->helpers);
+	loan->stats[KTASK_STAT_HELPERS]++;
 	/* Pairs with the acquire in ktask_helper_main(). */
 	atomic_set_release(&helper->state, KTASK_HELPER_LENT);
 	wake_up_process(helper->task);
@@ -438,6 +441,17 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 	}
 }
 
+/* The nice value of a SCHED_IDLE caller means nothing: its weight is less. */
+static void ktask_helper_renice(struct ktask_helper *helper)
+{
+	if (current->policy == SCHED_IDLE ||
+	    task_nice(current) >= task_nice(helper->task))
+		return;
+
+	set_user_nice(helper->task, task_nice(current));
+	helper->loan->stats[KTASK_STAT_RENICED]++;
+}
+
 /**
  * ktask_loan_settle - end a loan
  * @loan: the loan of current, which has no work left
@@ -459,10 +473,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 					  node);
 		if (helper != reniced) {
 			reniced = helper;
-			if (task_nice(current) < task_nice(helper->task)) {
-				set_user_nice(helper->task, task_nice(current));
-				loan->stats[KTASK_STAT_RENICED]++;
-			}
+			ktask_helper_renice(helper);
 		}
 		set_current_state(TASK_UNINTERRUPTIBLE);
 		spin_unlock(&loan->lock);
@@ -494,8 +505,9 @@ static bool ktask_over_budget(struct ktask_loan *loan)
  * @helper: current's
  *
  * Return: false if it has to leave: because its caller has moved to another
- * cgroup, a cap was lowered below what is on loan, the caller's CPUs or quota
- * have shrunk, or what is left of the quota is the caller's to use.
+ * cgroup or to other CPUs, a cap was lowered below what is on loan, the
+ * caller's CPUs or quota have shrunk, or what is left of the quota is the
+ * caller's to use.
  */
 bool ktask_helper_may_stay(struct ktask_helper *helper)
 {
@@ -506,6 +518,7 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 		helper->counted = false;
 	else if (!helper->shed &&
 		 ktask_cset_is_current(helper->cset, loan->caller) &&
+		 cpumask_subset(helper->cpus, &loan->caller->cpus_mask) &&
 		 ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
 		return true;
 
@@ -522,17 +535,6 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 void ktask_helper_release(struct ktask_helper *helper)
 {
 	ktask_pool_put(helper);
-}
-
-/**
- * ktask_current_is_helper - is this a helper thread?
- *
- * Return: true if it is.
- */
-bool ktask_current_is_helper(void)
-{
-	return (current->flags & PF_KTHREAD) &&
-	       kthread_func(current) == ktask_helper_main;
 }
 
 /* What a helper takes over from its caller, and had before that */
@@ -615,17 +617,18 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	/*
 	 * The loan is on the caller's stack, and the caller leaves once it
 	 * holds the lock and finds the list empty: so wake it under the lock,
-	 * and do not touch the loan after that.
+	 * and do not touch the loan after that. From then on the caller may
+	 * also release a helper that is kept: so be nice again before.
 	 */
 	scoped_guard(spinlock, &loan->lock) {
 		list_del(&helper->node);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;
+		if (task_nice(current) != MAX_NICE)
+			set_user_nice(current, MAX_NICE);
 		if (loan->waiting)
 			wake_up_process(loan->caller);
 	}
 
-	if (task_nice(current) != MAX_NICE)
-		set_user_nice(current, MAX_NICE);
 	if (!keep)
 		ktask_pool_put(helper);
 }
@@ -636,6 +639,7 @@ static int ktask_helper_main(void *data)
 
 	/* The pool alone decides which cgroups a helper is in. */
 	cgroup_init_kthreadd();
+	ktask_pool_put(helper);
 
 	for (;;) {
 		set_current_state(TASK_IDLE);

@@ -134,7 +134,6 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid);
 void ktask_loan_settle(struct ktask_loan *loan);
 bool ktask_helper_may_stay(struct ktask_helper *helper);
 void ktask_helper_release(struct ktask_helper *helper);
-bool ktask_current_is_helper(void);
 
 /* ../sched/ktask.c */
 extern const char *const ktask_limit_names[NR_KTASK_LIMITS];

@@ -56,6 +56,8 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 		chunk = units / 2;
 	else if (ns < KTASK_CHUNK_NS / 2)
 		chunk = units <= SIZE_MAX / 2 ? units * 2 : SIZE_MAX;
+	else if (units > SIZE_MAX / 2)
+		chunk = units;		/* twice that would overflow */
 	else
 		chunk = mul_u64_u64_div_u64(units, KTASK_CHUNK_NS, ns);
 

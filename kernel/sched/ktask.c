@@ -113,6 +113,8 @@ static void ktask_budget_quota(struct ktask_budget *budget,
 }
 
 /*
+ * Is there quota to spare at this level?
+ *
  * The numbers may be a slice off by the time they are used: so are those that
  * the scheduler itself throttles by.
  */
@@ -136,11 +138,6 @@ static void ktask_budget_quota(struct ktask_budget *budget,
 {
 }
 
-static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
-				 unsigned int chunks)
-{
-	return true;
-}
 #endif /* CONFIG_CFS_BANDWIDTH */
 
 /* The group of the caller's cgroup; never its autogroup. */
@@ -208,6 +205,7 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
  */
 bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks)
 {
+#ifdef CONFIG_CFS_BANDWIDTH
 	u64 now = ktime_get_ns();
 	struct task_group *tg;
 
@@ -215,7 +213,7 @@ bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks)
 	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent)
 		if (!ktask_quota_spare_at(tg, now, chunks))
 			return false;
-
+#endif
 	return true;
 }
 

@@ -62,10 +62,20 @@ static bool ktask_charge_level(struct ktask_group *kg)
 			return false;
 	} while (!atomic_try_cmpxchg(&kg->on_loan, &nr, nr + 1));
 
-	/* fd_peak first, so that it is never above peak. */
-	ktask_raise(&kg->peak, nr + 1);
-	ktask_raise(&kg->fd_peak, nr + 1);
 	return true;
+}
+
+/* A helper is on loan: let the peaks of all its levels know. */
+static void ktask_raise_peaks(struct task_group *from)
+{
+	struct task_group *tg;
+
+	for_each_capped_level(tg, from) {
+		int nr = atomic_read(&tg->ktask.on_loan);
+
+		ktask_raise(&tg->ktask.peak, nr);
+		ktask_raise(&tg->ktask.fd_peak, nr);
+	}
 }
 
 static void ktask_uncharge_levels(struct task_group *from,
@@ -102,6 +112,9 @@ bool ktask_cap_charge(struct css_set *cset, bool count_event)
 {
 	struct task_group *from = ktask_cset_tg(cset), *tg;
 
+	/* Pairs with synchronize_rcu() in the writes to max and peak. */
+	guard(rcu)();
+
 	for_each_capped_level(tg, from) {
 		if (ktask_charge_level(&tg->ktask))
 			continue;
@@ -110,6 +123,8 @@ bool ktask_cap_charge(struct css_set *cset, bool count_event)
 			ktask_cap_event(tg);
 		return false;
 	}
+
+	ktask_raise_peaks(from);
 	return true;
 }
 
@@ -206,17 +221,18 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 
 	buf = strstrip(buf);
 	if (!strcmp(buf, "max")) {
-		WRITE_ONCE(kg->cap, KTASK_CAP_MAX);
-		return nbytes;
+		cap = KTASK_CAP_MAX;
+	} else {
+		err = kstrtouint(buf, 10, &cap);
+		if (err)
+			return err;
+		if (cap >= KTASK_CAP_MAX)
+			return -ERANGE;
 	}
 
-	err = kstrtouint(buf, 10, &cap);
-	if (err)
-		return err;
-	if (cap >= KTASK_CAP_MAX)
-		return -ERANGE;
-
+	/* When the write returns, no charge still goes by the old cap. */
 	WRITE_ONCE(kg->cap, cap);
+	synchronize_rcu();
 	return nbytes;
 }
 
@@ -268,11 +284,15 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	struct cgroup_of_peak *peak = of_peak(of), *other;
 	unsigned long seen, now;
 
+	/* Charges that began before the write count as before it. */
+	synchronize_rcu();
+
 	guard(spinlock)(&kg->peaks_lock);
 
 	/* What fd_peak has seen so far belongs to the files reset before. */
 	now = atomic_read(&kg->on_loan);
 	seen = atomic_xchg(&kg->fd_peak, now);
+	ktask_raise(&kg->fd_peak, atomic_read(&kg->on_loan));
 	list_for_each_entry(other, &kg->peaks, list)
 		if (seen > other->value)
 			WRITE_ONCE(other->value, seen);
@@ -283,20 +303,20 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	return nbytes;
 }
 
-/* The reader's name for a cgroup; all that lies above its root looks alike. */
+/*
+ * The reader's name for a cgroup; all that lies above its root looks alike.
+ * cgroup_path_ns() would take cgroup_mutex, whose holder may wait for readers
+ * of this file to go.
+ */
 static void ktask_show_path(struct seq_file *sf, struct cgroup *cgrp)
 {
 	struct cgroup_namespace *ns = current->nsproxy->cgroup_ns;
-	struct cgroup *root;
+	struct cgroup *root = ns->root_cset->dfl_cgrp;
 	char *path;
-
-	spin_lock_irq(&css_set_lock);
-	root = ns->root_cset->dfl_cgrp;
-	spin_unlock_irq(&css_set_lock);
 
 	path = kmalloc(PATH_MAX, GFP_KERNEL);
 	if (path && cgroup_is_descendant(cgrp, root) &&
-	    cgroup_path_ns(cgrp, path, PATH_MAX, ns) >= 0)
+	    kernfs_path_from_node(cgrp->kn, root->kn, path, PATH_MAX) >= 0)
 		seq_printf(sf, " %s", path);
 	else
 		seq_puts(sf, " ancestor");
