@@ -40,10 +40,11 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
  * @min_chunk: units of the client's minimum chunk, at least 1
  * @max_chunk: units of the client's maximum chunk, at least @min_chunk
  *
- * Aims at KTASK_CHUNK_NS. A step changes the size by a factor of two at most:
- * the clock also sees preemption, and the next units may cost more than these
- * did. So a chunk whose units are k times as dear as its predecessor's takes
- * at most 2 * k * KTASK_CHUNK_NS.
+ * Aims at KTASK_CHUNK_NS. Chunks shrink at once and grow by a factor of two at
+ * most: the clock also sees preemption, after which the size is soon back, but
+ * the next units may cost more than these did. A chunk whose units are k times
+ * as dear as those measured takes k * KTASK_CHUNK_NS, or what its minimum takes
+ * if that is more.
  *
  * Return: units, a multiple of @min_chunk.
  */
@@ -52,12 +53,9 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 {
 	size_t chunk;
 
-	if (ns > 2 * KTASK_CHUNK_NS)
-		chunk = units / 2;
-	else if (ns < KTASK_CHUNK_NS / 2)
-		chunk = units <= SIZE_MAX / 2 ? units * 2 : SIZE_MAX;
-	else if (units > SIZE_MAX / 2)
-		chunk = units;		/* twice that would overflow */
+	ns = max(ns, KTASK_CHUNK_NS / 2);
+	if (ns < KTASK_CHUNK_NS && units > SIZE_MAX / 2)
+		chunk = SIZE_MAX;	/* twice that might overflow */
 	else
 		chunk = mul_u64_u64_div_u64(units, KTASK_CHUNK_NS, ns);
 
@@ -94,11 +92,12 @@ unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns)
 {
 	u64 shares;
 
-	/* Overflow means a task of centuries: worth any number of helpers. */
-	if (left && ns > div64_u64(U64_MAX, left))
+	/* What follows would overflow: centuries, worth any number of helpers. */
+	if (ns && left / units >= div64_u64(U64_MAX, ns))
 		return INT_MAX;
 
-	shares = div64_u64(div64_u64((u64)left * ns, units), KTASK_SHARE_NS);
+	shares = div64_u64(mul_u64_u64_div_u64(left, ns, units),
+			   KTASK_SHARE_NS);
 	if (!shares)
 		return 0;
 	return min(shares - 1, (u64)INT_MAX);
