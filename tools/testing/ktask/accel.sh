@@ -16,8 +16,13 @@ accel_cpu()
 
 accel_kvm_boots()
 {
-	timeout 60 "$KT_DIR/vm.sh" --kernel "$1" --accel kvm --cpus 2 --mem 1G \
-		--timeout 40 --job true --result "$(mktemp -d)" >/dev/null 2>&1
+	local dir rc=0
+
+	dir=$(mktemp -d)
+	timeout 40 "$KT_DIR/vm.sh" --kernel "$1" --accel kvm --cpus 2 --mem 1G \
+		--timeout 25 --job true --result "$dir" >/dev/null 2>&1 || rc=$?
+	rm -rf "$dir"
+	return "$rc"
 }
 
 accel_choose()

@@ -96,6 +96,7 @@ take_back()
 		cmp -s "$pristine/$1" "$tree/$1" || put "$pristine/$1" "$1"
 	else
 		rm -f "$tree/$1"
+		rmdir -p --ignore-fail-on-non-empty "$(dirname "$tree/$1")"
 		say "removed $1"
 	fi
 }

@@ -44,6 +44,7 @@ finish()
 	printf 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n' >"$root/etc/passwd"
 	printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
 	printf '127.0.0.1 localhost ktask\n' >"$root/etc/hosts"
+	ln -sf dash "$root/usr/bin/sh"
 	ln -sf gawk "$root/usr/bin/awk"
 	ldconfig -r "$root"
 }

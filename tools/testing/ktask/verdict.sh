@@ -16,7 +16,7 @@ KT_TROUBLE+='ODEBUG:|Bad (page|rss)|Fixing recursive fault'
 
 verdict_trouble()
 {
-	grep -aE "$KT_TROUBLE" "$result/console.log" 2>/dev/null | tr -d '\r' | head -n 1
+	grep -aE "$KT_TROUBLE" "$result/console.log" 2>/dev/null | tr -d '\r' | head -n 1 || :
 }
 
 # Known since 2023 and nothing of ours: the emulator runs a half-patched

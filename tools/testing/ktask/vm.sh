@@ -124,6 +124,16 @@ memory_args()
 	done
 }
 
+# The CPUs of a socket share a cache, so a socket must not span nodes.
+cpu_topology()
+{
+	if [ "$numa" -gt 1 ] && [ $((cpus % numa)) -eq 0 ]; then
+		echo "$cpus,sockets=$numa,cores=$((cpus / numa)),threads=1"
+	else
+		echo "$cpus,sockets=1,cores=$cpus,threads=1"
+	fi
+}
+
 serial_args()
 {
 	if [ "$mode" = shell ]; then
@@ -161,7 +171,7 @@ qemu_command()
 		qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 		-name "ktask,debug-threads=on"
 		-accel "$accel" -cpu "$(accel_cpu "$accel")"
-		-smp "$cpus" -m "$(mebibytes "$mem")M"
+		-smp "$(cpu_topology)" -m "$(mebibytes "$mem")M"
 		-drive "file=$image,if=none,id=root,format=raw,snapshot=on"
 		-device virtio-blk-pci,drive=root
 		-drive "file=$result/payload.tar,if=none,id=payload,format=raw,readonly=on"
