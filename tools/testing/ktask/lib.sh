@@ -90,12 +90,16 @@ say_for_now()
 # end of that log shown where it fails.
 step()
 {
-	local title=$1 log=$2 start=$SECONDS rc=0
+	local title=$1 log=$2 start=$SECONDS rc
 
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "$title ..."
-	"$@" >"$log" 2>&1 </dev/null || rc=$?
+	# Not "... || rc=$?": within that, bash ignores what set -e is there for.
+	set +e
+	(set -e; "$@") >"$log" 2>&1 </dev/null
+	rc=$?
+	set -e
 	if [ "$rc" -ne 0 ]; then
 		tail -n 40 "$log" >&2
 		die "$title failed ($rc); the whole log is $log"

@@ -40,7 +40,6 @@ make_tree()
 {
 	[ "$(cat "$home/pristine" 2>/dev/null)" != "$pristine" ] || return 0
 	rm -rf "$tree" "$manifest"
-	mkdir -p "$home"
 	cp -al "$pristine" "$tree"
 	echo "$pristine" >"$home/pristine"
 }
@@ -120,7 +119,24 @@ sync_stage()
 	mv "$manifest.new" "$manifest"
 }
 
+# Checkouts come and go; what one that is gone had in the cache goes as well.
+forget_dead_checkouts()
+{
+	local d fd
+
+	for d in "$KT_CACHE"/checkouts/*; do
+		[ -f "$d/checkout" ] || continue
+		[ ! -d "$(cat "$d/checkout")" ] || continue
+		exec {fd}>"$KT_CACHE/locks/home-$(basename "$d")"
+		! flock -n "$fd" || rm -rf "$d"
+		exec {fd}>&-
+	done
+}
+
 lock_home
+forget_dead_checkouts
+mkdir -p "$home"
+echo "$KT_TOP" >"$home/checkout"
 pristine=$("$KT_DIR/fetch.sh")
 make_tree
 follow_ksrc

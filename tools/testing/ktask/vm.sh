@@ -259,6 +259,8 @@ parse "$@"
 image=$("$KT_DIR/rootfs.sh")
 if [ -z "$result" ]; then
 	mkdir -p "$(kt_home)/run"
+	# Nobody reads these for long.
+	find "$(kt_home)/run" -mindepth 1 -maxdepth 1 -mtime +2 -exec rm -rf {} +
 	result=$(mktemp -d "$(kt_home)/run/$(date +%H%M%S)-XXXX")
 fi
 mkdir -p "$result"
