@@ -112,9 +112,9 @@ unsigned int ktask_cgroup_cpus(struct cgroup *cgrp)
 #ifdef CONFIG_CPUSETS
 	struct cgroup_subsys_state *css = cgroup_e_css(cgrp, &cpuset_cgrp_subsys);
 
-	return ktask_usable_cpus(css_cs(css)->effective_cpus, NULL);
+	return ktask_usable_cpus(css_cs(css)->effective_cpus, NULL, UINT_MAX);
 #else
-	return ktask_usable_cpus(cpu_online_mask, NULL);
+	return ktask_usable_cpus(cpu_online_mask, NULL, UINT_MAX);
 #endif
 }
 #endif

@@ -308,7 +308,7 @@ static void ktask_pool_manage(struct work_struct *work)
 static bool ktask_helper_place(struct ktask_helper *helper,
 			       struct ktask_loan *loan, int nid)
 {
-	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus);
+	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus, UINT_MAX);
 	if (nid >= 0 && nid < MAX_NUMNODES && node_online(nid) &&
 	    cpumask_intersects(helper->cpus, cpumask_of_node(nid)))
 		cpumask_and(helper->cpus, helper->cpus, cpumask_of_node(nid));

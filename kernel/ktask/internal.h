@@ -147,7 +147,7 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus);
 bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks);
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
-			       struct cpumask *usable);
+			       struct cpumask *usable, unsigned int enough);
 void ktask_sched_move(struct task_struct *helper);
 
 /* ../sched/ktask_cgroup.c */

@@ -67,13 +67,14 @@ static bool ktask_cpu_usable(int cpu)
  * ktask_usable_cpus - the CPUs on which helpers may work for a caller
  * @allowed: CPUs that the caller may run on
  * @usable: where to put the result, or NULL
+ * @enough: stop counting at this number, at least 1
  *
  * Isolated CPUs are left alone, unless the caller lives on no others.
  *
- * Return: their number.
+ * Return: their number, or @enough.
  */
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
-			       struct cpumask *usable)
+			       struct cpumask *usable, unsigned int enough)
 {
 	unsigned int nr = 0, nr_active = 0;
 	int cpu;
@@ -85,16 +86,17 @@ unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 		nr_active += cpu_active(cpu);
 		if (!ktask_cpu_usable(cpu))
 			continue;
-		nr++;
 		if (usable)
 			cpumask_set_cpu(cpu, usable);
+		if (++nr == enough)
+			break;
 	}
 	if (nr)
 		return nr;
 
 	if (usable)
 		cpumask_and(usable, allowed, cpu_active_mask);
-	return nr_active;
+	return min(nr_active, enough);
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
@@ -187,7 +189,8 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 
 	guard(rcu)();
 	ktask_budget_limits(budget, ktask_caller_tg(caller),
-			    ktask_usable_cpus(&caller->cpus_mask, NULL));
+			    ktask_usable_cpus(&caller->cpus_mask, NULL,
+					      want + 1));
 }
 
 /**
