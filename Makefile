@@ -4,8 +4,8 @@
 
 KT := tools/testing/ktask
 VARIANT ?= default
-SUITES ?= lint user kunit selftests regress nocgroup noktask debug runner
-QUICK_SUITES := lint user kunit selftests
+SUITES ?= tap lint user kunit selftests regress nocgroup noktask debug runner
+QUICK_SUITES := tap lint user kunit selftests
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
 

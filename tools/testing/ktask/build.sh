@@ -22,9 +22,9 @@ seed()
 {
 	local s
 
-	[ ! -d "$dir" ] || return 0
+	[ ! -f "$dir/Makefile" ] || return 0
 	mkdir -p "$(dirname "$dir")"
-	rm -rf "$dir.tmp"
+	rm -rf "$dir" "$dir.tmp"
 	for s in $(variant_siblings "$variant"); do
 		[ -f "$(variant_dir "$s")/objects" ] || continue
 		say "starting $variant from the build of $s"
@@ -36,22 +36,31 @@ seed()
 	mv "$dir.tmp" "$dir"
 }
 
-# Objects made so far, with their expected number, every few seconds.
+# How far it is, every few seconds.
 show_progress()
 {
-	local expected start=$SECONDS pause=30
+	local start=$SECONDS pause=30
 
 	drop_locks
 	[ ! -t 2 ] || pause=2
-	expected=$(cat "$dir/objects" 2>/dev/null || echo "about 1900")
 	while sleep "$pause"; do
-		say_for_now "building $variant: $(objects) of $expected objects, $((SECONDS - start)) s"
+		say_for_now "building $variant: $(how_far), $((SECONDS - start)) s"
 	done
+}
+
+# A later build makes some of the objects again; how many, nobody can tell.
+how_far()
+{
+	if [ -f "$dir/objects" ]; then
+		echo "$(grep -c '^  \(CC\|AS\) ' "$log" || :) compiled, of $(cat "$dir/objects") at most"
+	else
+		echo "$(objects) of about 2000 objects"
+	fi
 }
 
 objects()
 {
-	grep -c '^  \(CC\|AS\) ' "$log" || :
+	find "$dir" -name '*.o' | wc -l
 }
 
 compile()
@@ -70,9 +79,8 @@ compile()
 		die "building the $variant kernel failed; the whole log is $log"
 	fi
 	grep -E -A6 'warning:' "$log" >&2 || :
-	# Only a full build tells how many objects there are.
-	[ -f "$dir/objects" ] || objects >"$dir/objects"
-	say "the $variant kernel is built: $(objects) objects in $((SECONDS - start)) s"
+	objects >"$dir/objects"
+	say "the $variant kernel is built: $(how_far), in $((SECONDS - start)) s"
 }
 
 lock_home

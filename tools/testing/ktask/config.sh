@@ -10,8 +10,10 @@
 variant=$1
 tree=$2
 dir=$(variant_dir "$variant")
+tmp=$(kt_home)/kconfig
 log=$(kt_home)/log/config-$variant.log
 
+lock_home
 fragments=()
 for f in $(variant_fragments "$variant"); do
 	fragments+=("$KT_DIR/configs/$f.config")
@@ -29,11 +31,10 @@ config_key()
 	} | hash_of
 }
 
+# Apart from the build, so that a configuration that does not pass the check
+# touches nothing, and in one place, so that conf is compiled once.
 configure()
 {
-	local tmp=$dir/config.tmp
-
-	rm -rf "$tmp"
 	mkdir -p "$tmp"
 	make -C "$tree" O="$tmp" tinyconfig
 	"$tree/scripts/kconfig/merge_config.sh" -m -O "$tmp" "$tmp/.config" "${fragments[@]}"
@@ -73,7 +74,6 @@ mkdir -p "$dir"
 key=$(config_key)
 [ "$(cat "$dir/config-key" 2>/dev/null)" != "$key" ] || [ ! -f "$dir/.config" ] || exit 0
 step "configuring the $variant kernel" "$log" configure
-check "$dir/config.tmp/.config"
-cmp -s "$dir/config.tmp/.config" "$dir/.config" || cp "$dir/config.tmp/.config" "$dir/.config"
-rm -rf "$dir/config.tmp"
+check "$tmp/.config"
+cmp -s "$tmp/.config" "$dir/.config" || cp "$tmp/.config" "$dir/.config"
 echo "$key" >"$dir/config-key"

@@ -18,7 +18,7 @@ function out(verdict, name, reason)
 		failed++
 }
 
-function begin(name,	i)
+function begin(name)
 {
 	program = name
 	seen = failed = 0
@@ -37,8 +37,7 @@ function end_program(status)
 		out(status == 0 ? "pass" : status == 4 ? "skip" : "fail", "exit", "status " status ", no results")
 	else if (status != 0 && status != 4 && failed == 0)
 		out("fail", "exit", "status " status " though no case failed")
-	program = ""
-	seen = failed = 0
+	begin("")
 }
 
 # The results one level deeper belong to the result that follows them.
