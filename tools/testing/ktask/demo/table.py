@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the demo found, as one table for people who do not know ktask.
+
+usage: table.py RUNS ACCELERATOR CPUS MIB
+"""
+import collections
+import statistics
+import sys
+
+Run = collections.namedtuple(
+    'Run', 'pair mode name limits path effective peak lent ns usage throttled')
+
+INTRO = """
+Each container below held {mib} MiB of memory in {pages} pages, and was killed. Before the kernel lets go
+of the process it has to free every one of these pages: one CPU does that while the others
+look on. ktask lets helper threads of the kernel take part, within the limits of that container.
+"""
+
+LEGEND = """
+helpers       threads that may help at once, beside the container's own, and the limit that says so
+              (from cpu.ktask.effective); then the most that did (cpu.ktask.peak)
+time to end   milliseconds from the kill until the process was gone, with ktask off and on
+CPU charged   CPU time that ending it cost the container (cpu.stat: usage_usec), helpers included
+throttled     time for which cpu.max held the container up meanwhile (cpu.stat: throttled_usec)
+"""
+
+
+def read(path):
+    """All runs but those of pair 0, which warms up."""
+    with open(path, encoding='ascii') as lines:
+        runs = [Run(*line.rstrip('\n').split('\t')) for line in lines]
+    return [run for run in runs if run.pair != '0']
+
+
+def median(runs, field, unit):
+    """Median of a numeric field, in milliseconds."""
+    return statistics.median(int(getattr(run, field)) for run in runs) / unit
+
+
+def deviation(runs):
+    """How far the runs' times are from their median, at most; a fraction."""
+    mid = median(runs, 'ns', 1)
+    return max(abs(int(run.ns) - mid) / mid for run in runs)
+
+
+def budget(run):
+    """cpu.ktask.effective in words."""
+    helpers, limit, *where = run.effective.split()
+    if limit == 'cpus':
+        cpus = int(helpers) + 1
+        reason = f'{cpus} CPUs' if cpus > 1 else '1 CPU'
+    elif where and where[0] != run.path:
+        reason = f'{limit} of {where[0]}'
+    else:
+        reason = limit
+    return f'{helpers}: {reason}'
+
+
+def row(off, on):
+    """One container's line."""
+    times = median(off, 'ns', 1e6), median(on, 'ns', 1e6)
+    usage = median(off, 'usage', 1e3), median(on, 'usage', 1e3)
+    throttled = median(off, 'throttled', 1e3), median(on, 'throttled', 1e3)
+    peak = max(int(run.peak) for run in on)
+    return (on[0].name, on[0].limits, budget(on[0]), str(peak),
+            f'{times[0]:.0f}', f'{times[1]:.0f}', f'{times[0] / times[1]:.2f}x',
+            f'{usage[0]:.0f}', f'{usage[1]:.0f}',
+            f'{throttled[0]:.0f}', f'{throttled[1]:.0f}')
+
+
+HEAD = [('', '', 'helpers', '', 'time to end', '', '', 'CPU charged', '',
+         'throttled', ''),
+        ('container', 'limits', 'allowed: by what', 'used', 'off', 'on',
+         'faster', 'off', 'on', 'off', 'on')]
+LEFT = 3    # so many columns of text
+
+
+def show(rows):
+    """Columns as wide as they need to be; the first headings may run over."""
+    widths = [max(len(line[i]) for line in HEAD[1:] + rows)
+              for i in range(len(HEAD[1]))]
+    # Room for the headings that stand above several columns.
+    for first, last in ((4, 5), (7, 8), (9, 10)):
+        short = len(HEAD[0][first]) - widths[first] - widths[last] - 2
+        widths[first] += max(short, 0)
+    for line in HEAD[1:] + rows:
+        cells = [cell.ljust(width) if i < LEFT else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths))]
+        if line is HEAD[1]:
+            print(spanning(widths))
+            print('  '.join(cells).rstrip())
+            print('-' * len('  '.join(cells)))
+        else:
+            print('  '.join(cells).rstrip())
+
+
+def spanning(widths):
+    """The upper line of headings, each above its first column."""
+    text = ''
+    start = 0
+    for title, width in zip(HEAD[0], widths):
+        if title:
+            text = text.ljust(start) + title
+        start += width + 2
+    return text
+
+
+def check(off, on):
+    """What must be true of a container's runs, whatever the machine."""
+    allowed = int(on[0].effective.split()[0])
+    for run in off + on:
+        limit = allowed if run.mode == 'on' else 0
+        if int(run.peak) > limit:
+            yield f'{run.name} had {run.peak} helpers, {limit} were allowed'
+    if allowed and not any(int(run.lent) for run in on):
+        yield f'{on[0].name} never had a helper, {allowed} were allowed'
+
+
+def main():
+    """Print it all; fail if ktask broke a limit."""
+    path, accel, cpus, mib = sys.argv[1:]
+    runs = read(path)
+    rows, wrong, spread = [], [], []
+    for name in dict.fromkeys(run.name for run in runs):
+        off, on = ([run for run in runs if (run.name, run.mode) == (name, mode)]
+                   for mode in ('off', 'on'))
+        rows.append(row(off, on))
+        wrong += check(off, on)
+        spread += [deviation(off), deviation(on)]
+
+    print(INTRO.format(mib=mib, pages='4 KiB'))
+    show(rows)
+    print(LEGEND)
+    pairs = len({run.pair for run in runs})
+    print(f'Machine: QEMU with {cpus} CPUs under {accel}'
+          + (', which emulates them: its times are good for ratios, and nothing else'
+             if accel == 'tcg' else '') + '.')
+    print(f'Each figure is the median of {pairs} pairs, off and on in turn. '
+          f'Times differ from their median by {statistics.median(spread):.0%} '
+          f'at most in half of the columns, by {max(spread):.0%} in the worst.')
+    for line in wrong:
+        print(f'ktask: WRONG: {line}', file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
