@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that is torn down with helpers is accounted for as if it had been
+ * torn down without: by the process, its cgroup and the system.
+ *
+ * Each layout is mapped and torn down with munmap(), MADV_DONTNEED and exit,
+ * first with helpers switched off, then on. On kernels without ktask both are
+ * the same, and the tests still say something about the kernel.
+ */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ktask_util.h"
+#include "layouts.h"
+
+enum way {
+	MUNMAP,
+	DONTNEED,
+	NR_WAYS,
+};
+
+static const char *const way_names[NR_WAYS] = { "munmap", "MADV_DONTNEED" };
+
+/* What a process in a box leaves for the test, shared between them. */
+struct record {
+	struct figures	after[NR_WAYS];
+	long		lent[NR_WAYS];
+	long		lent_before_exit;
+};
+
+struct teardown {
+	const struct layout	*layout;
+	int			scale;
+	struct box		box;
+	struct record		*record;
+};
+
+/* Parts of a range may have no mapping, or be locked: the rest is zapped. */
+static bool dontneed(const struct region *region)
+{
+	return !madvise(region->base, region->size, MADV_DONTNEED) ||
+	       errno == ENOMEM || errno == EINVAL;
+}
+
+static int tear_down(struct teardown *td, enum way way)
+{
+	long lent = box_lent(&td->box);
+	struct figures full, *after = &td->record->after[way];
+	struct region region;
+	int ret;
+
+	ret = td->layout->map(&region, td->scale);
+	if (ret)
+		return ret;
+
+	take_figures(&full, td->box.cgroup);
+	if (way == MUNMAP)
+		EXPECT(!munmap(region.base, region.size));
+	else
+		EXPECT(dontneed(&region));
+	take_figures(after, td->box.cgroup);
+	td->record->lent[way] = box_lent(&td->box) - lent;
+
+	/* It was there, and now it is not. */
+	if (way == MUNMAP || td->layout->one_vma)
+		EXPECT_RANGE(full.kb[SMAPS_RSS] - after->kb[SMAPS_RSS],
+			     (long)(region.resident >> 10) - 128, LONG_MAX);
+
+	if (way == DONTNEED)
+		EXPECT(!munmap(region.base, region.size));
+	unmap_region(&region);
+	return KSFT_PASS;
+}
+
+static int tear_down_in_box(void *arg)
+{
+	struct teardown *td = arg;
+	struct region region;
+	enum way way;
+	int ret;
+
+	for (way = 0; way < NR_WAYS; way++) {
+		ret = tear_down(td, way);
+		if (ret)
+			return ret;
+	}
+
+	/* And a last time, by exit. */
+	ret = td->layout->map(&region, td->scale);
+	td->record->lent_before_exit = box_lent(&td->box);
+	return ret;
+}
+
+/* Tear down a layout in all ways, with helpers or without. */
+static int record(struct teardown *td, bool helpers)
+{
+	long lent = -1;
+	int status;
+
+	EXPECT(set_helpers(helpers));
+	if (!make_box(&td->box) ||
+	    !EXPECT(enter_box(&td->box, tear_down_in_box, td) > 0))
+		return KSFT_FAIL;
+	status = leave_box(&td->box);
+	/* -1: the kernel does not say. */
+	if (box_lent(&td->box) >= 0)
+		lent = box_lent(&td->box) - td->record->lent_before_exit;
+	empty_box(&td->box);
+
+	if (!EXPECT(WIFEXITED(status)) || WEXITSTATUS(status))
+		return WIFEXITED(status) ? WEXITSTATUS(status) : KSFT_FAIL;
+
+	if (!helpers) {
+		EXPECT_EQ(td->record->lent[MUNMAP], 0);
+		EXPECT_EQ(td->record->lent[DONTNEED], 0);
+		EXPECT_RANGE(lent, -1, 0);
+	}
+	/* The test is about helpers: none at all is not good enough. */
+	return !helpers || lent ? KSFT_PASS : -EAGAIN;
+}
+
+static int compare(const void *arg)
+{
+	const struct layout *layout = arg;
+	struct teardown off = { .layout = layout }, on = { .layout = layout };
+	int ret = -EAGAIN, scale;
+	enum way way;
+
+	if (layout->swap && !swap_on())
+		return skip("no swap space to be had");
+
+	off.record = shared_memory(sizeof(*off.record));
+	on.record = shared_memory(sizeof(*on.record));
+
+	/* On a fast machine it may take more to be worth a helper. */
+	for (scale = 1; scale <= 4 && ret == -EAGAIN; scale *= 4) {
+		off.scale = scale;
+		on.scale = scale;
+		ret = record(&off, false);
+		if (!ret)
+			ret = record(&on, true);
+		if (ret == -EAGAIN && !can_have_helpers())
+			ret = KSFT_PASS;
+	}
+	if (!EXPECT(ret != -EAGAIN) || ret)
+		goto out;
+
+	for (way = 0; way < NR_WAYS; way++)
+		same_figures(&off.record->after[way], &on.record->after[way],
+			     way_names[way]);
+	if (can_have_helpers() && on.record->lent_before_exit >= 0) {
+		EXPECT_RANGE(on.record->lent[MUNMAP], 1, LONG_MAX);
+		EXPECT_RANGE(on.record->lent[DONTNEED], layout->one_vma,
+			     LONG_MAX);
+	}
+out:
+	munmap(off.record, sizeof(*off.record));
+	munmap(on.record, sizeof(*on.record));
+	return ret == -EAGAIN ? KSFT_FAIL : ret;
+}
+
+#define ROUNDS	9
+
+/* Again and again in one process: what is left does not grow. */
+static int drift_in_box(void *arg)
+{
+	struct teardown *td = arg;
+	struct figures first, last;
+	struct region region;
+	int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		if (td->layout->map(&region, 1))
+			return KSFT_FAIL;
+		if (round % 3 == 2)
+			EXPECT(dontneed(&region));
+		EXPECT(!munmap(region.base, region.size));
+		unmap_region(&region);
+		if (!round)
+			take_figures(&first, td->box.cgroup);
+	}
+	take_figures(&last, td->box.cgroup);
+	same_figures(&first, &last, "after many rounds");
+	return KSFT_PASS;
+}
+
+static int drift(const void *unused)
+{
+	static const size_t drifters[] = { 0, 3, 14 };
+	struct teardown td = { };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(drifters); i++) {
+		int status;
+		long lent;
+
+		td.layout = &layouts[drifters[i]];
+		if (!make_box(&td.box) ||
+		    !EXPECT(enter_box(&td.box, drift_in_box, &td) > 0))
+			return KSFT_FAIL;
+		status = leave_box(&td.box);
+		lent = box_lent(&td.box);
+		empty_box(&td.box);
+		EXPECT(WIFEXITED(status) && !WEXITSTATUS(status));
+		if (can_have_helpers() && lent >= 0)
+			EXPECT_RANGE(lent, ROUNDS, LONG_MAX);
+	}
+	return KSFT_PASS;
+}
+
+/* Too small for helpers: the stock path, whatever the limits. */
+static int small_in_box(void *arg)
+{
+	char *small = map_aligned(MIB(15), 0, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	EXPECT(small && !madvise(small, MIB(15), MADV_POPULATE_WRITE));
+	EXPECT(!munmap(small, MIB(15)));
+	return KSFT_PASS;
+}
+
+/* A large range with little memory in it. */
+static int empty_in_box(void *arg)
+{
+	char *empty = map_aligned(MIB(4096), 0, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				  -1);
+
+	EXPECT(empty && !madvise(empty, MIB(1), MADV_POPULATE_WRITE));
+	EXPECT(!munmap(empty, MIB(4096)));
+	return KSFT_PASS;
+}
+
+static int below_floor(const void *unused)
+{
+	static int (*const small[])(void *arg) = {
+		small_in_box, empty_in_box,
+	};
+	struct box box;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(small); i++) {
+		if (!make_box(&box) ||
+		    !EXPECT(enter_box(&box, small[i], NULL) > 0))
+			return KSFT_FAIL;
+		EXPECT_EQ(leave_box(&box), 0);
+		if (box_lent(&box) >= 0)
+			EXPECT_EQ(keyed(box.cgroup, "cpu.ktask.stat", "tasks"),
+				  0);
+		empty_box(&box);
+	}
+	return KSFT_PASS;
+}
+
+int main(int argc, char **argv)
+{
+	struct test tests[32];
+	size_t nr = 0;
+
+	while (nr < nr_layouts) {
+		tests[nr] = (struct test) {
+			.fn = compare,
+			.name = layouts[nr].name,
+			.arg = &layouts[nr],
+		};
+		nr++;
+	}
+	tests[nr++] = (struct test)T(drift);
+	tests[nr++] = (struct test)T(below_floor);
+
+	return run_tests(tests, nr, argc, argv);
+}
