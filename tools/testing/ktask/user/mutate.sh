@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Break math.c in a copy, one way at a time; each has to turn a test red.
+
+cd "$(dirname "$0")" || exit 1
+top=../../../..
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+# One mutant a line, as a sed expression.
+mutants=(
+	's|left / threads / 2|left / threads|'
+	's|threads > 1)|threads > 2)|'
+	's|chunk -= chunk % min_chunk;||'
+	's|chunk = max(chunk, min_chunk);||'
+	's|return min(chunk, left);|return chunk;|'
+	's|ns = max(ns, KTASK_CHUNK_NS / 2)|ns = max(ns, 1ULL)|'
+	's|ns = max(ns, KTASK_CHUNK_NS / 2)|ns = max(ns, KTASK_CHUNK_NS / 4)|'
+	's|ns = max(ns, KTASK_CHUNK_NS / 2)|ns = max(ns, KTASK_CHUNK_NS)|'
+	's|ns < KTASK_CHUNK_NS \&\& units > SIZE_MAX / 2|0|'
+	's|units > SIZE_MAX / 2|units > SIZE_MAX / 4|'
+	's|ns < KTASK_CHUNK_NS \&\& units|units|'
+	's|u64_div_u64(units, KTASK_CHUNK_NS, ns)|u64_div_u64(units, ns, KTASK_CHUNK_NS)|'
+	's|clamp(chunk, min_chunk, max_chunk)|clamp(chunk, min_chunk, SIZE_MAX - 0 * max_chunk)|'
+	's|return chunk - chunk % min_chunk;|return chunk;|'
+	's|left / min_chunk + !!(left % min_chunk)|(left + min_chunk - 1) / min_chunk|'
+	's|return min(chunks - 1, (size_t)INT_MAX);|return min(chunks, (size_t)INT_MAX);|'
+	's|return min(chunks - 1, (size_t)INT_MAX);|return chunks - 1;|'
+	's|if (!chunks)|if (0)|'
+	's|ns \&\& left / units >= .*|0)|'
+	's|ns \&\& left / units|left / units|'
+	's|left / units >=|left / units >|'
+	's|KTASK_SHARE_NS);|KTASK_CHUNK_NS);|'
+	's|return min(shares - 1, (u64)INT_MAX)|return min(shares, (u64)INT_MAX)|'
+	's|if (!shares)|if (0)|'
+	's|quota == KTASK_QUOTA_INF|0|'
+	's| + !!(quota % period)||'
+	's|if (!cpus)|if (0)|'
+	's|runtime > period_left \&\&|1 \&\&|'
+	's|runtime > period_left|runtime >= period_left|'
+	's|>= chunks \* KTASK_CHUNK_NS|> chunks * KTASK_CHUNK_NS|'
+	's|>= chunks \* KTASK_CHUNK_NS|>= !!chunks * KTASK_CHUNK_NS|'
+)
+
+if ! make -s OUT="$dir/build" COMPILERS=gcc test >/dev/null 2>&1; then
+	echo "Bail out! the tests fail without a mutant"
+	exit 1
+fi
+
+survivors=0
+nr=0
+echo "TAP version 13"
+echo "1..${#mutants[@]}"
+for mutant in "${mutants[@]}"; do
+	nr=$((nr + 1))
+	cp "$top/kernel/ktask/math.h" "$dir"
+	sed "$mutant" "$top/kernel/ktask/math.c" >"$dir/math.c"
+	if cmp -s "$dir/math.c" "$top/kernel/ktask/math.c"; then
+		echo "not ok $nr - $mutant # fits no line of math.c any more"
+		survivors=$((survivors + 1))
+	elif make -s KTASK="$dir" OUT="$dir/build" COMPILERS=gcc test >"$dir/log" 2>&1; then
+		echo "not ok $nr - $mutant # no test noticed"
+		survivors=$((survivors + 1))
+	elif ! grep -q '^ *not ok' "$dir/log"; then
+		echo "not ok $nr - $mutant # does not compile"
+		survivors=$((survivors + 1))
+	else
+		echo "ok $nr - $mutant # $(grep -m 1 '^    not ok' "$dir/log" | sed 's/.* - //')"
+	fi
+done
+exit $((survivors > 0))
