@@ -51,10 +51,13 @@ show_progress()
 # A later build makes some of the objects again; how many, nobody can tell.
 how_far()
 {
+	local compiled
+
+	compiled=$(grep -c '^  \(CC\|AS\) ' "$log" || :)
 	if [ -f "$dir/objects" ]; then
-		echo "$(grep -c '^  \(CC\|AS\) ' "$log" || :) compiled, of $(cat "$dir/objects") at most"
+		echo "$compiled objects compiled, of $(cat "$dir/objects") at most"
 	else
-		echo "$(objects) of about 2000 objects"
+		echo "$compiled objects compiled, $(objects) of about 2000 there"
 	fi
 }
 
@@ -83,13 +86,18 @@ compile()
 	say "the $variant kernel is built: $(how_far), in $((SECONDS - start)) s"
 }
 
-lock_home
-if variant_is_stock "$variant"; then
-	tree=$("$KT_DIR/fetch.sh")
-else
-	tree=$("$KT_DIR/prepare.sh")
-fi
-seed
-"$KT_DIR/config.sh" "$variant" "$tree"
-compile
-echo "$dir/vmlinux"
+# In braces, as in the other scripts that run for long: bash reads all of it
+# before it starts, so that an edit meanwhile does not reach this run.
+{
+	lock_home
+	if variant_is_stock "$variant"; then
+		tree=$("$KT_DIR/fetch.sh")
+	else
+		tree=$("$KT_DIR/prepare.sh")
+	fi
+	seed
+	"$KT_DIR/config.sh" "$variant" "$tree"
+	compile
+	echo "$dir/vmlinux"
+	exit
+}

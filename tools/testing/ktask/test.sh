@@ -52,9 +52,12 @@ suite_names()
 	find "$KT_DIR/suites" -name '*.sh' ! -name common.sh -printf '%f\n' | sed 's/\.sh$//' | sort | xargs
 }
 
-[ $# -gt 0 ] || die "usage: test.sh SUITE...; there are: $(suite_names)"
-for suite; do
-	run_suite "$suite"
-done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+{
+	[ $# -gt 0 ] || die "usage: test.sh SUITE...; there are: $(suite_names)"
+	for suite; do
+		run_suite "$suite"
+	done
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	exit
+}

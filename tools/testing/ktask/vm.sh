@@ -254,26 +254,28 @@ once()
 	unpack_out
 }
 
-parse "$@"
-[ -n "$kernel" ] || kernel=$("$KT_DIR/build.sh" "$variant")
-image=$("$KT_DIR/rootfs.sh")
-if [ -z "$result" ]; then
-	mkdir -p "$(kt_home)/run"
-	# Nobody reads these for long.
-	find "$(kt_home)/run" -mindepth 1 -maxdepth 1 -mtime +2 -exec rm -rf {} +
-	result=$(mktemp -d "$(kt_home)/run/$(date +%H%M%S)-XXXX")
-fi
-mkdir -p "$result"
-result=$(realpath "$result")
-[ -n "$accel" ] || accel=$(accel_choose "$kernel")
-say "booting $(basename "$(dirname "$kernel")") under $accel with $cpus CPUs, $mem; results in $result"
+{
+	parse "$@"
+	[ -n "$kernel" ] || kernel=$("$KT_DIR/build.sh" "$variant")
+	image=$("$KT_DIR/rootfs.sh")
+	if [ -z "$result" ]; then
+		mkdir -p "$(kt_home)/run"
+		# Nobody reads these for long.
+		find "$(kt_home)/run" -mindepth 1 -maxdepth 1 -mtime +2 -exec rm -rf {} +
+		result=$(mktemp -d "$(kt_home)/run/$(date +%H%M%S)-XXXX")
+	fi
+	mkdir -p "$result"
+	result=$(realpath "$result")
+	[ -n "$accel" ] || accel=$(accel_choose "$kernel")
+	say "booting $(basename "$(dirname "$kernel")") under $accel with $cpus CPUs, $mem; results in $result"
 
-retries=0
-once
-while verdict_is_text_patching_race && [ "$retries" -lt 3 ]; do
-	retries=$((retries + 1))
-	say "the emulator raced with the kernel's text patching (Oops: int3): try $((retries + 1))"
-	echo "$retries" >"$result/retries"
+	retries=0
 	once
-done
-verdict
+	while verdict_is_text_patching_race && [ "$retries" -lt 3 ]; do
+		retries=$((retries + 1))
+		say "the emulator raced with the kernel's text patching (Oops: int3): try $((retries + 1))"
+		echo "$retries" >"$result/retries"
+		once
+	done
+	verdict
+}

@@ -6,7 +6,7 @@
 
 echo "# ktask-program: begin user"
 rc=0
-out=$(make -s --no-print-directory -C "$KT_DIR/user" test </dev/null) || rc=$?
+out=$(make -s --no-print-directory -C "$KT_DIR/user" OUT="$(kt_home)/user" test </dev/null) || rc=$?
 echo "$out"
 grep -q '^ *ok' <<<"$out" || echo "not ok - the harness gave results"
 echo "# ktask-program: end user $rc"
