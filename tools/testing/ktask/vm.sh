@@ -183,24 +183,40 @@ qemu_command()
 	qemu+=(-machine "q35$machine" "${qemu_args[@]}")
 }
 
-# One host CPU per virtual one, so that none is moved in the middle of a run.
-pin_cpus()
+# The threads of the virtual CPUs, as "CPU-number thread".
+vcpu_threads()
 {
-	local pid=$1 task name i host
+	local task name
 
-	host=$(nproc)
-	[ "$cpus" -le "$host" ] || say "NOTE: $cpus virtual CPUs on $host: timings will not be steady"
-	sleep 1
-	for task in "/proc/$pid/task"/*; do
+	for task in "/proc/$1/task"/*; do
 		name=$(cat "$task/comm" 2>/dev/null || :)
 		case $name in
 		"CPU "*)
-			i=${name#CPU }
-			i=${i%%/*}
-			taskset -cp $((i % host)) "${task##*/}" >/dev/null
+			name=${name#CPU }
+			echo "${name%%/*} ${task##*/}"
 			;;
 		esac
 	done
+}
+
+# One host CPU per virtual one, so that none is moved in the middle of a run.
+# Their threads come into being once the memory is allocated.
+pin_cpus()
+{
+	local pid=$1 host tries=600 i thread
+
+	host=$(nproc)
+	[ "$cpus" -le "$host" ] || say "NOTE: $cpus virtual CPUs on $host: timings will not be steady"
+	while [ "$(vcpu_threads "$pid" | wc -l)" -lt "$cpus" ]; do
+		kill -0 "$pid" 2>/dev/null || return 0
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || die "QEMU has no thread for each virtual CPU: nothing to pin; leave out --bench"
+		sleep 0.1
+	done
+	while read -r i thread; do
+		taskset -cp $((i % host)) "$thread" >/dev/null
+	done < <(vcpu_threads "$pid")
+	say "pinned $cpus virtual CPUs to $host host CPUs"
 }
 
 # Prints the verdict channel as it comes; ends the machine that hangs.
