@@ -45,8 +45,8 @@ typedef int (*ktask_thread_func)(void *start, void *end, void *arg);
  */
 typedef void (*ktask_undo_func)(void *start, void *end, void *arg);
 
-/**
- * typedef ktask_iter_func - advance a position
+/*
+ * ktask_iter_func - advance a position (kernel-doc cannot parse this typedef)
  * @position: where to start from
  * @nsteps: units to advance by
  * @arg: &ktask_ctl.kc_func_arg
@@ -79,17 +79,14 @@ static inline void *ktask_iter_range(void *position, size_t nsteps, void *arg)
  * @kn_start: position of the first unit
  * @kn_task_size: number of units
  * @kn_nid: NUMA node, or NUMA_NO_NODE
- * @kn_next: units handed out so far; for the core
- * @kn_position: iterator position of the next unit; for the core, protected by
- *	its job's lock
  */
 struct ktask_node {
 	void		*kn_start;
 	size_t		kn_task_size;
 	int		kn_nid;
-/* private: */
+/* private: the core's. Units handed out so far; iterator position of the next */
 	atomic_long_t	kn_next;
-	void		*kn_position;
+	void		*kn_position;	/* protected by the job's lock */
 };
 
 /**

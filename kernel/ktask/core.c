@@ -56,7 +56,7 @@ struct ktask_job {
 	int			error;		/* A: the first one stays */
 	atomic_long_t		chunks;		/* A: chunks done */
 
-	spinlock_t		lock;
+	spinlock_t		lock;		/* see L */
 	struct list_head	failed;		/* L: in order of hand-out */
 
 	struct ktask_loan	loan;

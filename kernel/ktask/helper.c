@@ -93,7 +93,7 @@ struct ktask_helper {
  */
 struct ktask_pool {
 	int			nid;
-	spinlock_t		lock;
+	spinlock_t		lock;	/* see above */
 	struct list_head	idle;
 	unsigned int		nr;
 	unsigned int		nr_idle;
@@ -115,21 +115,25 @@ MODULE_PARM_DESC(pool_idle_ms, "Milliseconds after which unused helper threads e
 
 static int ktask_helper_main(void *data);
 
+static struct ktask_pool *ktask_pool_get(int nid)
+{
+	if (nid < 0 || nid >= MAX_NUMNODES)
+		return NULL;
+	/* Pairs with smp_store_release() in ktask_pool_create(). */
+	return smp_load_acquire(&ktask_pools[nid]);
+}
+
 /* The node's pool, or that of any other node if it has none. */
 static struct ktask_pool *ktask_pool_of(int nid)
 {
-	struct ktask_pool *pool = NULL;
+	struct ktask_pool *pool;
 
-	if (nid == NUMA_NO_NODE)
-		nid = numa_node_id();
-	/* Pairs with smp_store_release() in ktask_pool_create(). */
-	if (nid >= 0 && nid < MAX_NUMNODES)
-		pool = smp_load_acquire(&ktask_pools[nid]);
+	pool = ktask_pool_get(nid == NUMA_NO_NODE ? numa_node_id() : nid);
 	if (pool)
 		return pool;
 
 	for_each_online_node(nid) {
-		pool = smp_load_acquire(&ktask_pools[nid]);
+		pool = ktask_pool_get(nid);
 		if (pool)
 			break;
 	}
@@ -192,7 +196,7 @@ static struct ktask_helper *ktask_pools_take(int nid)
 		return helper;
 
 	for_each_online_node(nid) {
-		pool = smp_load_acquire(&ktask_pools[nid]);
+		pool = ktask_pool_get(nid);
 		if (!pool || pool == home)
 			continue;
 		helper = ktask_pool_take(pool);
@@ -673,7 +677,7 @@ static int __init ktask_pool_create(int nid)
 	INIT_DELAYED_WORK(&pool->manager, ktask_pool_manage);
 	pool->nr_missed = min(ktask_pool_max(pool), KTASK_POOL_MIN);
 
-	/* Pairs with smp_load_acquire() in ktask_pool_of() and its like. */
+	/* Pairs with smp_load_acquire() in ktask_pool_get(). */
 	smp_store_release(&ktask_pools[nid], pool);
 	queue_delayed_work(system_unbound_wq, &pool->manager, 0);
 	return 0;

@@ -119,7 +119,7 @@ struct ktask_loan {
 	bool			(*work)(struct ktask_worker *worker, void *job);
 	void			*job;
 	atomic_t		nr;
-	spinlock_t		lock;
+	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
 	bool			waiting;
 	unsigned long		refused;

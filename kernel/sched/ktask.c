@@ -130,6 +130,7 @@ static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
 	    !READ_ONCE(cfs_b->period_active))
 		return true;
 
+	/* data_race: a torn or stale value makes one decision a bad guess. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
 	return ktask_quota_spare(READ_ONCE(cfs_b->runtime), max(left, 0LL),
 				 chunks);

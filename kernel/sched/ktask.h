@@ -36,7 +36,7 @@ struct ktask_group {
 	atomic_t		leaving;
 	atomic_t		peak;
 	atomic_t		fd_peak;
-	spinlock_t		peaks_lock;
+	spinlock_t		peaks_lock;	/* see above */
 	struct list_head	peaks;
 	atomic64_t		capped;
 	atomic64_t		capped_local;

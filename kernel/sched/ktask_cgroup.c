@@ -30,9 +30,11 @@ static struct task_group *ktask_cset_tg(struct css_set *cset)
 	return ktask_tg(cset->subsys[cpu_cgrp_id]);
 }
 
-/* Every level that has a cap: all but the root. */
-#define for_each_capped_level(tg, from) \
-	for ((tg) = (from); (tg)->parent; (tg) = (tg)->parent)
+/* This level, if it has a cap: all have but the root. */
+static struct task_group *ktask_capped(struct task_group *tg)
+{
+	return tg->parent ? tg : NULL;
+}
 
 /**
  * ktask_group_init - initialise a new cgroup's share
@@ -70,7 +72,7 @@ static void ktask_raise_peaks(struct task_group *from)
 {
 	struct task_group *tg;
 
-	for_each_capped_level(tg, from) {
+	for (tg = ktask_capped(from); tg; tg = ktask_capped(tg->parent)) {
 		int nr = atomic_read(&tg->ktask.on_loan);
 
 		ktask_raise(&tg->ktask.peak, nr);
@@ -95,7 +97,7 @@ static void ktask_cap_event(struct task_group *over)
 	atomic64_inc(&over->ktask.capped_local);
 	cgroup_file_notify(&over->ktask.events_local_file);
 
-	for_each_capped_level(tg, over) {
+	for (tg = ktask_capped(over); tg; tg = ktask_capped(tg->parent)) {
 		atomic64_inc(&tg->ktask.capped);
 		cgroup_file_notify(&tg->ktask.events_file);
 	}
@@ -115,7 +117,7 @@ bool ktask_cap_charge(struct css_set *cset, bool count_event)
 	/* Pairs with synchronize_rcu() in the writes to max and peak. */
 	guard(rcu)();
 
-	for_each_capped_level(tg, from) {
+	for (tg = ktask_capped(from); tg; tg = ktask_capped(tg->parent)) {
 		if (ktask_charge_level(&tg->ktask))
 			continue;
 		ktask_uncharge_levels(from, tg);
@@ -154,7 +156,8 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 {
 	struct task_group *tg;
 
-	for_each_capped_level(tg, ktask_cset_tg(cset)) {
+	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
+	     tg = ktask_capped(tg->parent)) {
 		struct ktask_group *kg = &tg->ktask;
 		int leaving = atomic_read(&kg->leaving);
 
@@ -195,7 +198,8 @@ void ktask_account(struct task_struct *caller, const u64 *stats)
 	unsigned int i;
 
 	guard(rcu)();
-	for_each_capped_level(tg, ktask_tg(task_css(caller, cpu_cgrp_id)))
+	for (tg = ktask_capped(ktask_tg(task_css(caller, cpu_cgrp_id))); tg;
+	     tg = ktask_capped(tg->parent))
 		for (i = 0; i < NR_KTASK_STATS; i++)
 			if (stats[i])
 				atomic64_add(stats[i], &tg->ktask.stats[i]);
