@@ -1,0 +1,1475 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of ktask: the core, loans of helpers, budgets and arithmetic.
+ *
+ * Thread functions run in several threads, where KUnit must not be called: they
+ * count, and the test looks at the counts afterwards. Whether helpers take part
+ * is up to the scheduler and to the limits of the machine, so most tests hold
+ * for any number of them; the few that need one skip where there is one CPU.
+ * Nothing depends on how long anything takes.
+ */
+#include <kunit/test.h>
+#include <linux/cgroup.h>
+#include <linux/cleanup.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/ktask.h>
+#include <linux/mman.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+#include "math.h"
+
+/* Positions of the units of tests: plain numbers from here on */
+#define TEST_START		0x10000UL
+
+#define TEST_THREADS		64
+#define TEST_FAILURES		4
+
+/* What a thread function of these tests counts, and how it behaves */
+struct test_task {
+	size_t			size;
+	size_t			min_chunk;
+	atomic_t		*done;		/* by unit */
+	atomic_t		*undone;	/* by unit */
+
+	unsigned int		busy_us;	/* that each unit takes */
+	size_t			fail[TEST_FAILURES];	/* units; of no use: SIZE_MAX */
+	size_t			fail_from;	/* all units from this one on */
+	int			error;
+
+	struct task_struct	*caller;
+	atomic_t		chunks;
+	atomic_t		failures;
+	atomic_t		late;			/* chunks after a failure */
+	atomic_t		running;
+	atomic_t		most_running;
+	atomic_long_t		largest;
+	atomic_t		bad;		/* whatever should never be */
+
+	spinlock_t		lock;		/* protects what is below */
+	struct task_struct	*threads[TEST_THREADS];
+	unsigned int		nr_threads;
+};
+
+static void test_task_reset(struct test_task *t)
+{
+	memset(t->done, 0, t->size * sizeof(*t->done));
+	memset(t->undone, 0, t->size * sizeof(*t->undone));
+	memset(t->fail, 0xff, sizeof(t->fail));
+	t->fail_from = SIZE_MAX;
+	t->error = -EIO;
+	atomic_set(&t->chunks, 0);
+	atomic_set(&t->failures, 0);
+	atomic_set(&t->late, 0);
+	atomic_set(&t->running, 0);
+	atomic_set(&t->most_running, 0);
+	atomic_long_set(&t->largest, 0);
+	atomic_set(&t->bad, 0);
+	t->nr_threads = 0;
+}
+
+static struct test_task *test_task_new(struct kunit *test, size_t size,
+				       size_t min_chunk)
+{
+	struct test_task *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->size = size;
+	t->min_chunk = min_chunk;
+	t->done = kunit_kcalloc(test, size + 1, sizeof(*t->done), GFP_KERNEL);
+	t->undone = kunit_kcalloc(test, size + 1, sizeof(*t->undone), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->done);
+	KUNIT_ASSERT_NOT_NULL(test, t->undone);
+	t->caller = current;
+	spin_lock_init(&t->lock);
+	test_task_reset(t);
+	return t;
+}
+
+/* Keep a CPU busy for some of its time; whoever needs it may have it. */
+static void test_busy(unsigned int us)
+{
+	u64 end = local_clock() + us * NSEC_PER_USEC;
+
+	while (us && (s64)(local_clock() - end) < 0) {
+		cpu_relax();
+		cond_resched();
+	}
+}
+
+static void test_raise(atomic_t *mark, int value)
+{
+	int old = atomic_read(mark);
+
+	while (old < value && !atomic_try_cmpxchg(mark, &old, value))
+		;
+}
+
+static void test_note_thread(struct test_task *t)
+{
+	unsigned int i;
+
+	guard(spinlock)(&t->lock);
+	for (i = 0; i < t->nr_threads; i++)
+		if (t->threads[i] == current)
+			return;
+	if (t->nr_threads < TEST_THREADS)
+		t->threads[t->nr_threads++] = current;
+}
+
+static bool test_fails(struct test_task *t, size_t first, size_t units)
+{
+	unsigned int i;
+
+	for (i = 0; i < TEST_FAILURES; i++)
+		if (t->fail[i] >= first && t->fail[i] - first < units)
+			return true;
+	return first + units > t->fail_from;
+}
+
+/* One chunk, by the number of its first unit. */
+static int test_do(struct test_task *t, size_t first, size_t units)
+{
+	size_t i, largest = atomic_long_read(&t->largest);
+	int ret = 0;
+
+	atomic_inc(&t->chunks);
+	if (atomic_read(&t->failures))
+		atomic_inc(&t->late);
+	test_note_thread(t);
+	test_raise(&t->most_running, atomic_inc_return(&t->running));
+
+	if (!units || first >= t->size || units > t->size - first) {
+		atomic_inc(&t->bad);
+		atomic_dec(&t->running);
+		return 0;
+	}
+	if (units > largest)
+		atomic_long_cmpxchg(&t->largest, largest, units);
+
+	test_busy(t->busy_us * units);
+	if (test_fails(t, first, units)) {
+		atomic_inc(&t->failures);
+		ret = t->error;
+	} else {
+		for (i = first; i < first + units; i++)
+			atomic_inc(&t->done[i]);
+	}
+	atomic_dec(&t->running);
+	return ret;
+}
+
+static void test_undo_units(struct test_task *t, size_t first, size_t units)
+{
+	size_t i;
+
+	if (current != t->caller || atomic_read(&t->running) || !units ||
+	    first >= t->size || units > t->size - first) {
+		atomic_inc(&t->bad);
+		return;
+	}
+	for (i = first; i < first + units; i++)
+		atomic_inc(&t->undone[i]);
+}
+
+static int test_range_thread(void *start, void *end, void *arg)
+{
+	struct test_task *t = arg;
+	size_t first = (unsigned long)start - TEST_START;
+	size_t units = (unsigned long)end - (unsigned long)start;
+
+	/* Edges are multiples of the minimum, but for the end of the task. */
+	if (first % t->min_chunk ||
+	    (units % t->min_chunk && first + units != t->size))
+		atomic_inc(&t->bad);
+	return test_do(t, first, units);
+}
+
+static void test_range_undo(void *start, void *end, void *arg)
+{
+	test_undo_units(arg, (unsigned long)start - TEST_START,
+			(unsigned long)end - (unsigned long)start);
+}
+
+static int test_run_range(struct test_task *t, unsigned int max_threads)
+{
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, t->min_chunk);
+
+	ktask_ctl_set_undo_func(&ctl, test_range_undo);
+	ktask_ctl_set_max_threads(&ctl, max_threads);
+	return ktask_run((void *)TEST_START, t->size, &ctl);
+}
+
+/* Every unit was done once, and nothing undone. */
+static void expect_all_done(struct kunit *test, struct test_task *t)
+{
+	size_t i, wrong = 0;
+
+	for (i = 0; i < t->size; i++)
+		wrong += atomic_read(&t->done[i]) != 1 ||
+			 atomic_read(&t->undone[i]) != 0;
+
+	KUNIT_EXPECT_EQ_MSG(test, wrong, 0, "size %zu min %zu", t->size,
+			    t->min_chunk);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->bad), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->running), 0);
+}
+
+/* Units were undone once if they had been done, and else not. */
+static void expect_exact_undo(struct kunit *test, struct test_task *t)
+{
+	size_t i, wrong = 0;
+
+	for (i = 0; i < t->size; i++)
+		wrong += atomic_read(&t->done[i]) > 1 ||
+			 atomic_read(&t->done[i]) != atomic_read(&t->undone[i]);
+
+	KUNIT_EXPECT_EQ_MSG(test, wrong, 0, "size %zu min %zu", t->size,
+			    t->min_chunk);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->bad), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->running), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&t->failures), 0);
+}
+
+static unsigned int test_cpus(void)
+{
+	return ktask_usable_cpus(&current->cpus_mask, NULL, UINT_MAX);
+}
+
+/* Skip where nobody may have a helper. */
+static void test_needs_helpers(struct kunit *test, unsigned int helpers)
+{
+	struct ktask_budget budget;
+
+	ktask_budget_make(&budget, current, helpers);
+	if (budget.helpers < helpers)
+		kunit_skip(test, "%s leaves room for %u helpers, not %u",
+			   ktask_limit_names[budget.limit], budget.helpers, helpers);
+}
+
+static void test_sizes(struct kunit *test)
+{
+	static const size_t sizes[] = { 0, 1, 2, 97, 256, 1009, 4095 };
+	static const size_t mins[] = { 0, 1, 2, 7, 64, 97, 10000 };
+	struct test_task *t;
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (j = 0; j < ARRAY_SIZE(mins); j++) {
+			DEFINE_KTASK_CTL(ctl, test_range_thread, NULL, mins[j]);
+
+			t = test_task_new(test, sizes[i], mins[j] ?: 1);
+			ctl.kc_func_arg = t;
+			KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size,
+							&ctl), 0);
+			expect_all_done(test, t);
+			KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks) != 0,
+					t->size != 0);
+		}
+	}
+}
+
+static void test_min_chunk_above_size(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 100, 101);
+
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 0), 0);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), 1);
+	KUNIT_EXPECT_PTR_EQ(test, t->threads[0], current);
+}
+
+/* The same with helpers, where the machine has CPUs for any. */
+static void test_every_unit_once(struct kunit *test)
+{
+	static const size_t mins[] = { 1, 3, 8 };
+	struct test_task *t;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(mins); i++) {
+		t = test_task_new(test, 4001, mins[i]);
+		t->busy_us = 20;
+		KUNIT_EXPECT_EQ(test, test_run_range(t, 0), 0);
+		expect_all_done(test, t);
+	}
+}
+
+/* Of a huge task only sums can be kept. */
+struct test_huge {
+	atomic_long_t	units;
+	atomic_t	chunks;
+	atomic_t	bad;
+	size_t		size;
+	size_t		min_chunk;
+};
+
+static int test_huge_thread(void *start, void *end, void *arg)
+{
+	size_t units = (size_t)end - (size_t)start;
+	struct test_huge *huge = arg;
+
+	if (!units || (units % huge->min_chunk && (size_t)end != huge->size))
+		atomic_inc(&huge->bad);
+	atomic_long_add(units, &huge->units);
+	atomic_inc(&huge->chunks);
+	return 0;
+}
+
+static void test_huge_sizes(struct kunit *test)
+{
+	static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 1, SIZE_MAX / 2 + 1 };
+	static const size_t mins[] = {
+		1, 4096, SIZE_MAX / 4, SIZE_MAX / 2 + 1, SIZE_MAX - 1, SIZE_MAX,
+	};
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (j = 0; j < ARRAY_SIZE(mins); j++) {
+			struct test_huge huge = {
+				.size = sizes[i],
+				.min_chunk = mins[j],
+			};
+			DEFINE_KTASK_CTL(ctl, test_huge_thread, &huge, mins[j]);
+
+			KUNIT_EXPECT_EQ(test, ktask_run(NULL, sizes[i], &ctl), 0);
+			KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&huge.units),
+					sizes[i]);
+			KUNIT_EXPECT_EQ(test, atomic_read(&huge.bad), 0);
+		}
+	}
+}
+
+/* The sizes of its parts add up to more than a size_t holds. */
+static void test_huge_nodes(struct kunit *test)
+{
+	struct test_huge huge = { .size = SIZE_MAX / 2 + 1, .min_chunk = 1 };
+	DEFINE_KTASK_CTL(ctl, test_huge_thread, &huge, 1);
+	struct ktask_node nodes[2] = {
+		{ .kn_task_size = huge.size, .kn_nid = NUMA_NO_NODE },
+		{ .kn_task_size = huge.size, .kn_nid = NUMA_NO_NODE },
+	};
+
+	KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, 2, &ctl), 0);
+	KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&huge.units), 0);
+	KUNIT_EXPECT_GE(test, atomic_read(&huge.chunks), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&huge.bad), 0);
+}
+
+static void test_max_chunk(struct kunit *test)
+{
+	static const struct {
+		size_t max_chunk, largest;
+	} cases[] = { { 64, 64 }, { 67, 64 }, { 16, 16 }, { 1, 16 }, { 0, 4096 } };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct test_task *t = test_task_new(test, 4096, 16);
+		DEFINE_KTASK_CTL(ctl, test_range_thread, t, 16);
+
+		ctl.kc_max_chunk_size = cases[i].max_chunk;
+		KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl), 0);
+		expect_all_done(test, t);
+		KUNIT_EXPECT_LE(test, (size_t)atomic_long_read(&t->largest),
+				cases[i].largest);
+	}
+}
+
+static void test_max_threads(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 200, 1);
+	unsigned int max;
+
+	t->busy_us = 300;
+	for (max = 1; max <= 4; max++) {
+		test_task_reset(t);
+		KUNIT_EXPECT_EQ(test, test_run_range(t, max), 0);
+		expect_all_done(test, t);
+		KUNIT_EXPECT_LE(test, atomic_read(&t->most_running), max);
+		if (max == 1)
+			KUNIT_EXPECT_EQ(test, t->nr_threads, 1);
+	}
+}
+
+/* What is asked of the system as a whole holds for each task. */
+static void test_system_limit(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 100, 1);
+	unsigned int saved = ktask_max_threads;
+
+	t->busy_us = 300;
+
+	WRITE_ONCE(ktask_max_threads, 1);
+	KUNIT_EXPECT_FALSE(test, ktask_enabled());
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 0), 0);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_EQ(test, t->nr_threads, 1);
+
+	test_task_reset(t);
+	WRITE_ONCE(ktask_max_threads, 2);
+	KUNIT_EXPECT_TRUE(test, ktask_enabled());
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 0), 0);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_LE(test, atomic_read(&t->most_running), 2);
+
+	WRITE_ONCE(ktask_max_threads, saved);
+}
+
+static void test_cpu_limit(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 100, 1);
+	cpumask_var_t saved;
+
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
+	cpumask_copy(saved, &current->cpus_mask);
+
+	t->busy_us = 300;
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 0), 0);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_EQ(test, t->nr_threads, 1);
+
+	set_cpus_allowed_ptr(current, saved);
+	free_cpumask_var(saved);
+}
+
+/* Fail at one unit each, of those of a task that @max_threads work on. */
+static void test_errors_at(struct kunit *test, unsigned int max_threads,
+			   size_t min_chunk)
+{
+	struct test_task *t = test_task_new(test, 500, min_chunk);
+	size_t units[] = { 0, 1, t->size / 2, t->size - 2, t->size - 1 };
+	int i;
+
+	t->busy_us = 20;
+	for (i = 0; i < ARRAY_SIZE(units); i++) {
+		test_task_reset(t);
+		t->fail[0] = units[i];
+		t->error = -ENOSPC;
+		KUNIT_EXPECT_EQ(test, test_run_range(t, max_threads), -ENOSPC);
+		expect_exact_undo(test, t);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->failures), 1);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->done[units[i]]), 0);
+	}
+}
+
+static void test_error_one(struct kunit *test)
+{
+	test_errors_at(test, 0, 1);
+	test_errors_at(test, 0, 7);
+	test_errors_at(test, 1, 1);
+	test_errors_at(test, 1, 500);
+	test_errors_at(test, 1, 501);
+}
+
+/* An error ends the task: alone, the caller does not start another chunk. */
+static void test_error_stops(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 100, 10);
+
+	t->fail[0] = 0;
+	t->fail[1] = 99;
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 1), -EIO);
+	expect_exact_undo(test, t);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), 1);
+
+	test_task_reset(t);
+	t->fail[0] = 99;
+	KUNIT_EXPECT_EQ(test, test_run_range(t, 1), -EIO);
+	expect_exact_undo(test, t);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->done[0]), 1);
+}
+
+/*
+ * The other threads start no more chunks either, but for those that they get
+ * before the core has heard of the failure: normally one each.
+ */
+static void test_error_stops_all(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 500, 1);
+	int i, least = INT_MAX;
+
+	t->busy_us = 200;
+	for (i = 0; i < 10 && least > 20; i++) {
+		test_task_reset(t);
+		t->fail[0] = 50;
+		KUNIT_EXPECT_EQ(test, test_run_range(t, 0), -EIO);
+		expect_exact_undo(test, t);
+		least = min(least, atomic_read(&t->late));
+	}
+	KUNIT_EXPECT_LE(test, least, 20);
+}
+
+/* Several threads fail at about the same time, at chunks side by side and not. */
+static void test_error_several(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 400, 1);
+	int i, most = 0;
+
+	t->busy_us = 200;
+	for (i = 0; i < 20; i++) {
+		test_task_reset(t);
+		t->fail_from = 10 + 5 * i;
+		if (i % 2) {
+			t->fail_from = SIZE_MAX;
+			t->fail[0] = 40;
+			t->fail[1] = 41;
+			t->fail[2] = 43;
+			t->fail[3] = 44;
+		}
+		KUNIT_EXPECT_EQ(test, test_run_range(t, 0), -EIO);
+		expect_exact_undo(test, t);
+		most = max(most, atomic_read(&t->failures));
+	}
+	kunit_info(test, "up to %d chunks failed at once", most);
+}
+
+static void test_error_without_undo(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 400, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+
+	t->busy_us = 50;
+	t->fail_from = 200;
+	KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl), -EIO);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->bad), 0);
+
+	/* Helpers that failed are of use again. */
+	test_task_reset(t);
+	KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl), 0);
+	expect_all_done(test, t);
+}
+
+/* The helper that fails first, and how far it is */
+struct test_race {
+	struct task_struct	*caller;
+	struct task_struct	*helper;
+	bool			failed;
+};
+
+/*
+ * A helper fails; the caller fails after the helper has left the task. Until a
+ * helper has come the caller goes on.
+ */
+static int test_race_thread(void *start, void *end, void *arg)
+{
+	struct test_race *race = arg;
+	struct task_struct *helper;
+
+	if (current != race->caller) {
+		if (cmpxchg(&race->helper, NULL, current))
+			return 0;
+		return -ENOENT;
+	}
+
+	test_busy(1000);
+	helper = READ_ONCE(race->helper);
+	if (!helper)
+		return 0;
+	while (READ_ONCE(helper->__state) != TASK_IDLE)
+		schedule_timeout_uninterruptible(1);
+	race->failed = true;
+	return -ENOSPC;
+}
+
+/* Of several errors the first one is returned. */
+static void test_first_error(struct kunit *test)
+{
+	struct test_race race = { .caller = current };
+	DEFINE_KTASK_CTL(ctl, test_race_thread, &race, 1);
+	int i;
+
+	test_needs_helpers(test, 1);
+	ktask_ctl_set_max_threads(&ctl, 2);
+	for (i = 0; i < 20 && !race.failed; i++) {
+		race.helper = NULL;
+		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 200, &ctl),
+				race.helper ? -ENOENT : 0);
+	}
+	if (!race.failed)
+		kunit_skip(test, "no helper came while the caller was at work");
+}
+
+/* A task whose positions are the items of a list */
+struct test_item {
+	struct test_item	*next;
+	size_t			index;
+};
+
+struct test_list {
+	struct test_task	*task;
+	struct test_item	*items;
+	atomic_t		in_iter;
+};
+
+static void *test_list_iter(void *position, size_t nsteps, void *arg)
+{
+	struct test_item *item = position;
+	struct test_list *list = arg;
+
+	/* Nobody else is in here. */
+	if (atomic_inc_return(&list->in_iter) != 1)
+		atomic_inc(&list->task->bad);
+	while (nsteps--)
+		item = item->next;
+	atomic_dec(&list->in_iter);
+	return item;
+}
+
+static int test_list_thread(void *start, void *end, void *arg)
+{
+	struct test_item *first = start, *last = end;
+	struct test_list *list = arg;
+
+	return test_do(list->task, first->index, last->index - first->index);
+}
+
+static void test_list_undo(void *start, void *end, void *arg)
+{
+	struct test_item *first = start, *last = end;
+	struct test_list *list = arg;
+
+	test_undo_units(list->task, first->index, last->index - first->index);
+}
+
+/* One item more than units: the position just past the last one. */
+static void test_list_make(struct kunit *test, struct test_list *list)
+{
+	size_t i, nr = list->task->size + 1;
+
+	atomic_set(&list->in_iter, 0);
+	list->items = kunit_kcalloc(test, nr, sizeof(*list->items), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, list->items);
+	for (i = 0; i < nr; i++) {
+		list->items[i].index = i;
+		list->items[i].next = i + 1 < nr ? &list->items[i + 1] : NULL;
+	}
+}
+
+static void test_iterator(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 2, 97, 1500 };
+	struct test_list list;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		DEFINE_KTASK_CTL(ctl, test_list_thread, &list, 4);
+
+		list.task = test_task_new(test, sizes[i], 4);
+		list.task->busy_us = 20;
+		test_list_make(test, &list);
+		ktask_ctl_set_iter_func(&ctl, test_list_iter);
+		KUNIT_EXPECT_EQ(test, ktask_run(list.items, sizes[i], &ctl), 0);
+		expect_all_done(test, list.task);
+	}
+}
+
+static void test_iterator_errors(struct kunit *test)
+{
+	struct test_list list = { .task = test_task_new(test, 300, 3) };
+	size_t units[] = { 0, 150, 299 };
+	DEFINE_KTASK_CTL(ctl, test_list_thread, &list, 3);
+	int i;
+
+	list.task->busy_us = 30;
+	test_list_make(test, &list);
+	ktask_ctl_set_iter_func(&ctl, test_list_iter);
+	ktask_ctl_set_undo_func(&ctl, test_list_undo);
+	for (i = 0; i < ARRAY_SIZE(units); i++) {
+		test_task_reset(list.task);
+		list.task->fail[0] = units[i];
+		KUNIT_EXPECT_EQ(test, ktask_run(list.items, 300, &ctl), -EIO);
+		expect_exact_undo(test, list.task);
+
+		test_task_reset(list.task);
+		list.task->fail_from = units[i];
+		KUNIT_EXPECT_EQ(test, ktask_run(list.items, 300, &ctl), -EIO);
+		expect_exact_undo(test, list.task);
+	}
+}
+
+/* Split the units of a task over nodes; their positions stay what they were. */
+static void test_split(struct test_task *t, struct ktask_node *nodes,
+		       const size_t *sizes, const int *nids, unsigned int nr)
+{
+	size_t first = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		nodes[i] = (struct ktask_node) {
+			.kn_start = (void *)(TEST_START + first),
+			.kn_task_size = sizes[i],
+			.kn_nid = nids[i],
+		};
+		first += sizes[i];
+	}
+	t->size = first;
+}
+
+static void test_numa_splits(struct kunit *test)
+{
+	static const struct {
+		unsigned int nr;
+		size_t sizes[3];
+		int nids[3];
+	} cases[] = {
+		{ 1, { 300 }, { 0 } },
+		{ 1, { 300 }, { NUMA_NO_NODE } },
+		{ 2, { 150, 150 }, { 0, 1 } },
+		{ 2, { 10, 290 }, { 1, 0 } },
+		{ 2, { 0, 300 }, { 0, 1 } },
+		{ 2, { 300, 0 }, { 0, 1 } },
+		{ 2, { 150, 150 }, { 0, 0 } },
+		{ 3, { 100, 100, 100 }, { 0, 1, 2 } },
+		{ 3, { 0, 300, 0 }, { 0, 1, 2 } },
+		{ 3, { 1, 1, 298 }, { 2, NUMA_NO_NODE, 0 } },
+		/* Nodes that are not there */
+		{ 2, { 150, 150 }, { MAX_NUMNODES - 1, MAX_NUMNODES } },
+		{ 3, { 100, 100, 100 }, { INT_MAX, -2, INT_MIN } },
+	};
+	struct test_task *t = test_task_new(test, 300, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+	struct ktask_node nodes[3];
+	int i;
+
+	t->busy_us = 50;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		test_task_reset(t);
+		test_split(t, nodes, cases[i].sizes, cases[i].nids, cases[i].nr);
+		KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, cases[i].nr, &ctl), 0);
+		expect_all_done(test, t);
+	}
+}
+
+static void test_numa_nothing(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 1, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+	struct ktask_node nodes[3] = { };
+
+	KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, 3, &ctl), 0);
+	KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, 0, &ctl), 0);
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 0, &ctl), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), 0);
+}
+
+/* A worker whose node has nothing left goes on to the others. */
+static void test_numa_balance(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 300, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+	struct ktask_node nodes[3];
+	int first;
+
+	ktask_ctl_set_max_threads(&ctl, 1);
+	for (first = 0; first < 3; first++) {
+		const int nids[] = { first, (first + 1) % 3, (first + 2) % 3 };
+		const size_t sizes[] = { 100, 50, 150 };
+
+		test_task_reset(t);
+		test_split(t, nodes, sizes, nids, 3);
+		KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, 3, &ctl), 0);
+		expect_all_done(test, t);
+		KUNIT_EXPECT_EQ(test, t->nr_threads, 1);
+	}
+}
+
+static void test_numa_errors(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, 100, 100 };
+	static const size_t units[] = { 0, 99, 100, 150, 200, 299 };
+	static const int nids[] = { 0, 1, 0 };
+	struct test_task *t = test_task_new(test, 300, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+	struct ktask_node nodes[3];
+	int i;
+
+	t->busy_us = 50;
+	ktask_ctl_set_undo_func(&ctl, test_range_undo);
+	for (i = 0; i < ARRAY_SIZE(units); i++) {
+		test_task_reset(t);
+		test_split(t, nodes, sizes, nids, 3);
+		t->fail[0] = units[i];
+		t->fail[1] = (units[i] + 101) % 300;
+		t->fail[2] = (units[i] + 203) % 300;
+		KUNIT_EXPECT_EQ(test, ktask_run_numa(nodes, 3, &ctl), -EIO);
+		expect_exact_undo(test, t);
+	}
+}
+
+struct test_nested {
+	atomic_t	chunks;
+	atomic_t	strangers;
+	atomic_t	errors;
+};
+
+struct test_nested_inner {
+	struct task_struct	*caller;
+	struct test_nested	*outer;
+	atomic_t		units;
+};
+
+static int test_nested_inner_thread(void *start, void *end, void *arg)
+{
+	struct test_nested_inner *inner = arg;
+
+	if (current != inner->caller)
+		atomic_inc(&inner->outer->strangers);
+	test_busy(10);
+	atomic_add((unsigned long)end - (unsigned long)start, &inner->units);
+	return 0;
+}
+
+static int test_nested_thread(void *start, void *end, void *arg)
+{
+	struct test_nested_inner inner = { .caller = current, .outer = arg };
+	DEFINE_KTASK_CTL(ctl, test_nested_inner_thread, &inner, 1);
+
+	if (ktask_run(NULL, 100, &ctl) || atomic_read(&inner.units) != 100)
+		atomic_inc(&inner.outer->errors);
+	atomic_inc(&inner.outer->chunks);
+	return 0;
+}
+
+static void test_nested(struct kunit *test)
+{
+	struct test_nested nested = { };
+	DEFINE_KTASK_CTL(ctl, test_nested_thread, &nested, 1);
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 50, &ctl), 0);
+		KUNIT_EXPECT_FALSE(test, current->in_ktask);
+	}
+	KUNIT_EXPECT_GT(test, atomic_read(&nested.chunks), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&nested.strangers), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&nested.errors), 0);
+}
+
+/* Nobody works on a task that has returned. */
+static void test_return_is_final(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 30, 1);
+	int i, chunks;
+
+	t->busy_us = 200;
+	for (i = 0; i < 30; i++) {
+		test_task_reset(t);
+		if (i % 3 == 1)
+			t->fail[0] = 15;
+		KUNIT_EXPECT_EQ(test, test_run_range(t, 0),
+				i % 3 == 1 ? -EIO : 0);
+		chunks = atomic_read(&t->chunks);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->running), 0);
+		if (i % 3)
+			continue;
+		fsleep(5 * USEC_PER_MSEC);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), chunks);
+		expect_all_done(test, t);
+	}
+}
+
+static struct kunit_case ktask_core_cases[] = {
+	KUNIT_CASE(test_sizes),
+	KUNIT_CASE(test_min_chunk_above_size),
+	KUNIT_CASE(test_every_unit_once),
+	KUNIT_CASE(test_huge_sizes),
+	KUNIT_CASE(test_huge_nodes),
+	KUNIT_CASE(test_max_chunk),
+	KUNIT_CASE(test_max_threads),
+	KUNIT_CASE(test_system_limit),
+	KUNIT_CASE(test_cpu_limit),
+	KUNIT_CASE(test_error_one),
+	KUNIT_CASE(test_error_stops),
+	KUNIT_CASE(test_error_stops_all),
+	KUNIT_CASE(test_error_several),
+	KUNIT_CASE(test_error_without_undo),
+	KUNIT_CASE(test_first_error),
+	KUNIT_CASE(test_iterator),
+	KUNIT_CASE(test_iterator_errors),
+	KUNIT_CASE(test_numa_splits),
+	KUNIT_CASE(test_numa_nothing),
+	KUNIT_CASE(test_numa_balance),
+	KUNIT_CASE(test_numa_errors),
+	KUNIT_CASE(test_nested),
+	KUNIT_CASE(test_return_is_final),
+	{ }
+};
+
+static struct kunit_suite ktask_core_suite = {
+	.name = "ktask_core",
+	.test_cases = ktask_core_cases,
+};
+
+/* What helpers wear while they work, compared with the caller */
+struct test_outfit {
+	struct test_task	*task;
+	struct css_set		*cset;
+	unsigned int		memalloc;
+	atomic_t		helpers_chunks;
+	atomic_t		no_kthread;
+	atomic_t		other_cset;
+	atomic_t		other_cpus;
+	atomic_t		other_nice;
+	atomic_t		other_flags;
+	atomic_t		other_mems;
+};
+
+#define TEST_MEMALLOC	(PF_MEMALLOC_NOIO | PF_MEMALLOC_NOFS | PF_MEMALLOC_PIN)
+
+static struct css_set *test_cset(struct task_struct *task)
+{
+#ifdef CONFIG_CGROUPS
+	return rcu_access_pointer(task->cgroups);
+#else
+	return NULL;
+#endif
+}
+
+static bool test_same_mems(struct task_struct *caller)
+{
+#ifdef CONFIG_CPUSETS
+	return nodes_equal(current->mems_allowed, caller->mems_allowed);
+#else
+	return true;
+#endif
+}
+
+static int test_outfit_thread(void *start, void *end, void *arg)
+{
+	struct test_outfit *o = arg;
+	struct task_struct *caller = o->task->caller;
+	int nice = task_nice(current);
+
+	if (current != caller) {
+		atomic_inc(&o->helpers_chunks);
+		if (!(current->flags & PF_KTHREAD))
+			atomic_inc(&o->no_kthread);
+		if (test_cset(current) != o->cset)
+			atomic_inc(&o->other_cset);
+		if (!cpumask_subset(current->cpus_ptr, &caller->cpus_mask) ||
+		    !cpumask_test_cpu(raw_smp_processor_id(), &caller->cpus_mask))
+			atomic_inc(&o->other_cpus);
+		/* The caller's is lent while it waits. */
+		if (nice != MAX_NICE && nice != task_nice(caller))
+			atomic_inc(&o->other_nice);
+		if ((current->flags & TEST_MEMALLOC) != o->memalloc)
+			atomic_inc(&o->other_flags);
+		if (!test_same_mems(caller))
+			atomic_inc(&o->other_mems);
+	}
+	return test_range_thread(start, end, o->task);
+}
+
+static void test_outfit_run(struct kunit *test, struct test_outfit *o)
+{
+	DEFINE_KTASK_CTL(ctl, test_outfit_thread, o, 1);
+
+	o->cset = test_cset(current);
+	o->memalloc = current->flags & TEST_MEMALLOC;
+	test_task_reset(o->task);
+	KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, o->task->size, &ctl), 0);
+	expect_all_done(test, o->task);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->no_kthread), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cset), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cpus), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_nice), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_flags), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_mems), 0);
+}
+
+/* Helpers do take part. The pool may have to grow first, in its own time. */
+static void test_helpers_take_part(struct kunit *test)
+{
+	struct test_outfit o = { .task = test_task_new(test, 100, 1) };
+	int i;
+
+	test_needs_helpers(test, 1);
+	o.task->busy_us = 1000;
+	for (i = 0; i < 100 && !atomic_read(&o.helpers_chunks); i++)
+		test_outfit_run(test, &o);
+
+	KUNIT_EXPECT_GT(test, atomic_read(&o.helpers_chunks), 0);
+	KUNIT_EXPECT_GT(test, o.task->nr_threads, 1);
+	kunit_info(test, "%u threads at task %d, %d at once", o.task->nr_threads, i,
+		   atomic_read(&o.task->most_running));
+}
+
+/* What a caller changes about itself its next helpers take over. */
+static void test_helpers_follow_caller(struct kunit *test)
+{
+	struct test_outfit o = { .task = test_task_new(test, 60, 1) };
+	cpumask_var_t saved, two;
+	unsigned int flags;
+	int cpu;
+
+	test_needs_helpers(test, 1);
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
+	KUNIT_ASSERT_TRUE(test, zalloc_cpumask_var(&two, GFP_KERNEL));
+	cpumask_copy(saved, &current->cpus_mask);
+	o.task->busy_us = 500;
+
+	flags = memalloc_nofs_save();
+	test_outfit_run(test, &o);
+	memalloc_nofs_restore(flags);
+	test_outfit_run(test, &o);
+
+	for_each_cpu(cpu, saved) {
+		cpumask_set_cpu(cpu, two);
+		if (cpumask_weight(two) < 2)
+			continue;
+		set_cpus_allowed_ptr(current, two);
+		test_outfit_run(test, &o);
+		cpumask_clear(two);
+	}
+	set_cpus_allowed_ptr(current, saved);
+
+	set_user_nice(current, 5);
+	test_outfit_run(test, &o);
+	set_user_nice(current, 0);
+
+	free_cpumask_var(two);
+	free_cpumask_var(saved);
+}
+
+/* Writes through the caller's address space, each page its number. */
+static int test_mm_thread(void *start, void *end, void *arg)
+{
+	unsigned long __user *base = (unsigned long __user *)arg;
+	unsigned long i;
+
+	if (!current->mm)
+		return -EFAULT;
+	for (i = (unsigned long)start; i < (unsigned long)end; i++) {
+		if (put_user(i, base + i * PAGE_SIZE / sizeof(*base)))
+			return -EFAULT;
+		test_busy(100);
+	}
+	return 0;
+}
+
+static void test_mm(struct kunit *test)
+{
+	const unsigned long pages = 200;
+	unsigned long i, value, addr, wrong = 0;
+	DEFINE_KTASK_CTL(ctl, test_mm_thread, NULL, 1);
+
+	addr = kunit_vm_mmap(test, NULL, 0, pages * PAGE_SIZE,
+			     PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_LT(test, addr, TASK_SIZE);
+
+	ctl.kc_func_arg = (void *)addr;
+	ctl.kc_mm = current->mm;
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, pages, &ctl), 0);
+	for (i = 0; i < pages; i++)
+		if (get_user(value, (unsigned long __user *)(addr + i * PAGE_SIZE)) ||
+		    value != i)
+			wrong++;
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/* Loans without a core: helpers that work until they are told to end. */
+struct test_work {
+	struct ktask_loan	loan;
+	bool			end;
+	bool			keep;
+	atomic_t		started;
+	atomic_t		ended;
+	atomic_t		raised;
+	atomic_t		most_raised;
+	struct ktask_worker	*kept;
+};
+
+/* Until the caller waits, and has lent its nice value. */
+static bool test_work_until_raised(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	atomic_inc(&w->started);
+	while (task_nice(current) != task_nice(w->loan.caller) &&
+	       !READ_ONCE(w->end))
+		test_busy(100);
+
+	test_raise(&w->most_raised, atomic_inc_return(&w->raised));
+	/* If the next one were raised as well it would show now. */
+	test_busy(2000);
+	atomic_dec(&w->raised);
+	atomic_inc(&w->ended);
+	return false;
+}
+
+/* Take on as many helpers as there may be, and wait for them to start. */
+static unsigned int test_lend(struct test_work *w, unsigned int want)
+{
+	unsigned int lent = 0, tries;
+
+	for (tries = 0; tries < 200 && lent < want; tries++) {
+		if (ktask_loan_extend(&w->loan, want, NUMA_NO_NODE))
+			lent++;
+		else
+			fsleep(10 * USEC_PER_MSEC);
+	}
+	for (tries = 0; tries < 1000 && atomic_read(&w->started) < lent; tries++)
+		fsleep(10 * USEC_PER_MSEC);
+	return lent;
+}
+
+/* The caller's nice value goes to one helper after the other. */
+static void test_renice(struct kunit *test)
+{
+	struct test_work w = { };
+	unsigned int lent;
+
+	test_needs_helpers(test, 1);
+	ktask_loan_init(&w.loan, NULL, test_work_until_raised, &w);
+	lent = test_lend(&w, min(test_cpus() - 1, 3U));
+	KUNIT_EXPECT_GT(test, lent, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.started), lent);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), lent);
+
+	ktask_loan_settle(&w.loan);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), lent);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.most_raised), 1);
+	KUNIT_EXPECT_EQ(test, w.loan.stats[KTASK_STAT_RENICED], lent);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&w.loan.helpers));
+}
+
+static bool test_work_nothing(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	atomic_inc(&w->started);
+	return false;
+}
+
+/* A helper is either cancelled or has worked; its caller knows which. */
+static void test_cancel(struct kunit *test)
+{
+	unsigned int lent = 0, cancelled = 0;
+	int i;
+
+	test_needs_helpers(test, 1);
+	for (i = 0; i < 200; i++) {
+		struct test_work w = { };
+
+		ktask_loan_init(&w.loan, NULL, test_work_nothing, &w);
+		if (!ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE)) {
+			fsleep(USEC_PER_MSEC);
+			continue;
+		}
+		lent++;
+		ktask_loan_settle(&w.loan);
+		cancelled += w.loan.stats[KTASK_STAT_CANCELLED];
+		KUNIT_EXPECT_EQ(test, 1, atomic_read(&w.started) +
+				w.loan.stats[KTASK_STAT_CANCELLED]);
+		KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
+	}
+	KUNIT_EXPECT_GT(test, lent, 0);
+	kunit_info(test, "%u of %u helpers cancelled", cancelled, lent);
+}
+
+static bool test_work_keep(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	WRITE_ONCE(w->kept, worker);
+	atomic_inc(&w->started);
+	return true;
+}
+
+/* A helper that is kept stays out of the pool, and can be had back after. */
+static void test_keep(struct kunit *test)
+{
+	struct test_work w = { };
+
+	test_needs_helpers(test, 1);
+	ktask_loan_init(&w.loan, NULL, test_work_keep, &w);
+	KUNIT_ASSERT_EQ(test, test_lend(&w, 1), 1);
+	ktask_loan_settle(&w.loan);
+	KUNIT_ASSERT_NOT_NULL(test, w.kept);
+	KUNIT_EXPECT_NOT_NULL(test, w.kept->helper);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
+	ktask_helper_release(w.kept->helper);
+}
+
+/* A budget without room is no error, and says what bound it. */
+static void test_refused(struct kunit *test)
+{
+	struct test_work w = { };
+	cpumask_var_t saved;
+
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
+	cpumask_copy(saved, &current->cpus_mask);
+
+	ktask_loan_init(&w.loan, NULL, test_work_nothing, &w);
+	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 0, NUMA_NO_NODE));
+	KUNIT_EXPECT_EQ(test, w.loan.refused, BIT(KTASK_LIMIT_TASK));
+
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
+	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
+	set_cpus_allowed_ptr(current, saved);
+
+	ktask_loan_settle(&w.loan);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.started), 0);
+	free_cpumask_var(saved);
+}
+
+static struct kunit_case ktask_loan_cases[] = {
+	KUNIT_CASE(test_helpers_take_part),
+	KUNIT_CASE(test_helpers_follow_caller),
+	KUNIT_CASE(test_mm),
+	KUNIT_CASE(test_renice),
+	KUNIT_CASE(test_cancel),
+	KUNIT_CASE(test_keep),
+	KUNIT_CASE(test_refused),
+	{ }
+};
+
+static struct kunit_suite ktask_loan_suite = {
+	.name = "ktask_loan",
+	.test_cases = ktask_loan_cases,
+};
+
+static void test_budget_narrow(struct kunit *test)
+{
+	struct ktask_budget budget = { .helpers = 10, .limit = KTASK_LIMIT_TASK };
+	struct task_group *tg = (struct task_group *)&budget;
+
+	ktask_budget_narrow(&budget, 11, KTASK_LIMIT_CPUS, NULL);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 10);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
+
+	/* Of equal limits the first one is named. */
+	ktask_budget_narrow(&budget, 10, KTASK_LIMIT_CPUS, NULL);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
+
+	ktask_budget_narrow(&budget, 3, KTASK_LIMIT_CPU_MAX, tg);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 3);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_CPU_MAX);
+	KUNIT_EXPECT_PTR_EQ(test, budget.tg, tg);
+
+	ktask_budget_narrow(&budget, 0, KTASK_LIMIT_SYSTEM, NULL);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_SYSTEM);
+	KUNIT_EXPECT_NULL(test, budget.tg);
+}
+
+static void test_usable_cpus(struct kunit *test)
+{
+	unsigned int all = ktask_usable_cpus(cpu_possible_mask, NULL, UINT_MAX);
+	cpumask_var_t usable;
+	unsigned int enough;
+
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&usable, GFP_KERNEL));
+
+	KUNIT_EXPECT_EQ(test, ktask_usable_cpus(cpu_none_mask, usable, UINT_MAX), 0);
+	KUNIT_EXPECT_TRUE(test, cpumask_empty(usable));
+
+	KUNIT_EXPECT_EQ(test, ktask_usable_cpus(cpu_possible_mask, usable,
+						UINT_MAX), all);
+	KUNIT_EXPECT_EQ(test, cpumask_weight(usable), all);
+	KUNIT_EXPECT_TRUE(test, cpumask_subset(usable, cpu_active_mask));
+	KUNIT_EXPECT_GT(test, all, 0);
+
+	for (enough = 1; enough <= all + 1; enough++)
+		KUNIT_EXPECT_EQ(test, ktask_usable_cpus(cpu_possible_mask, NULL,
+							enough), min(enough, all));
+	free_cpumask_var(usable);
+}
+
+/* Without limits of cgroups: the test runs in the root group. */
+static void test_budget_make(struct kunit *test)
+{
+	unsigned int cpus = test_cpus(), saved = ktask_max_threads;
+	struct ktask_budget budget;
+
+	ktask_budget_make(&budget, current, 0);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
+
+	ktask_budget_make(&budget, current, INT_MAX);
+	KUNIT_EXPECT_EQ(test, budget.helpers, min(cpus, saved) - 1);
+
+	WRITE_ONCE(ktask_max_threads, 1);
+	ktask_budget_make(&budget, current, 1);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	if (cpus > 1)
+		KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_SYSTEM);
+	WRITE_ONCE(ktask_max_threads, saved);
+
+	KUNIT_EXPECT_TRUE(test, ktask_quota_allows(current, INT_MAX));
+}
+
+static void test_budget_affinity(struct kunit *test)
+{
+	cpumask_var_t saved, few;
+	struct ktask_budget budget;
+	unsigned int nr = 0;
+	int cpu;
+
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
+	KUNIT_ASSERT_TRUE(test, zalloc_cpumask_var(&few, GFP_KERNEL));
+	cpumask_copy(saved, &current->cpus_mask);
+
+	for_each_cpu_and(cpu, saved, cpu_active_mask) {
+		cpumask_set_cpu(cpu, few);
+		KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, few), 0);
+		nr = ktask_usable_cpus(few, NULL, UINT_MAX);
+		ktask_budget_make(&budget, current, INT_MAX);
+		KUNIT_EXPECT_EQ(test, budget.helpers,
+				min(nr, ktask_max_threads) - 1);
+		if (nr < ktask_max_threads)
+			KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_CPUS);
+	}
+	set_cpus_allowed_ptr(current, saved);
+	free_cpumask_var(few);
+	free_cpumask_var(saved);
+}
+
+static void test_limits_have_names(struct kunit *test)
+{
+	int i, j;
+
+	for (i = 0; i < NR_KTASK_LIMITS; i++) {
+		KUNIT_ASSERT_NOT_NULL(test, ktask_limit_names[i]);
+		for (j = 0; j < i; j++)
+			KUNIT_EXPECT_STRNEQ(test, ktask_limit_names[i],
+					    ktask_limit_names[j]);
+	}
+}
+
+static struct kunit_case ktask_budget_cases[] = {
+	KUNIT_CASE(test_budget_narrow),
+	KUNIT_CASE(test_usable_cpus),
+	KUNIT_CASE(test_budget_make),
+	KUNIT_CASE(test_budget_affinity),
+	KUNIT_CASE(test_limits_have_names),
+	{ }
+};
+
+static struct kunit_suite ktask_budget_suite = {
+	.name = "ktask_budget",
+	.test_cases = ktask_budget_cases,
+};
+
+/*
+ * The arithmetic as this compiler and this machine do it; with random numbers
+ * and under sanitizers it is tested in tools/testing/ktask/user.
+ */
+static void test_chunk_size(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(1, 1, 1, 1), 1);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 7, 10, 1), 10);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 39, 10, 1), 30);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(9, 100, 10, 8), 9);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 10, 1), 100);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 10, 2), 20);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 1, UINT_MAX), 1);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX, SIZE_MAX, 1, 1), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX, SIZE_MAX, 1, 2), SIZE_MAX / 4);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX - 1, 0, SIZE_MAX, 3),
+			SIZE_MAX - 1);
+}
+
+static void test_chunk_adapt(struct kunit *test)
+{
+	const u64 ns = KTASK_CHUNK_NS;
+
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, ns, 1, SIZE_MAX), 100);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, 1, 1, SIZE_MAX), 200);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, 4 * ns, 1, SIZE_MAX), 25);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, U64_MAX, 1, SIZE_MAX), 1);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, 1, 8, 150), 144);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(100, U64_MAX, 64, SIZE_MAX), 64);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(SIZE_MAX, 1, 1, SIZE_MAX), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(SIZE_MAX, ns, 1, SIZE_MAX), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(SIZE_MAX, ns / 2, 1, SIZE_MAX),
+			SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(SIZE_MAX, 2 * ns, 1, SIZE_MAX),
+			SIZE_MAX / 2);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_adapt(SIZE_MAX / 2 + 1, ns / 2, 1, SIZE_MAX),
+			SIZE_MAX);
+}
+
+static void test_helpers_for_size(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(0, 1), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(1, 1), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(10, 10), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(11, 10), 1);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(SIZE_MAX, SIZE_MAX - 1), 1);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_size(SIZE_MAX, 1), INT_MAX);
+}
+
+static void test_helpers_for_time(struct kunit *test)
+{
+	const u64 share = KTASK_SHARE_NS;
+
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(0, 1, U64_MAX), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(1, 1, share), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(1, 1, 2 * share - 1), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(1, 1, 2 * share), 1);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(10, 5, 5 * share), 9);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(SIZE_MAX, 1, U64_MAX), INT_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_time(SIZE_MAX, SIZE_MAX, 4 * share), 3);
+}
+
+static void test_helpers_for_quota(struct kunit *test)
+{
+	static const struct {
+		unsigned int percent, helpers;
+	} cases[] = {
+		{ 1, 0 }, { 50, 0 }, { 100, 0 }, { 101, 1 }, { 150, 1 },
+		{ 200, 1 }, { 201, 2 }, { 300, 2 },
+	};
+	const u64 period = 100 * NSEC_PER_MSEC;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		KUNIT_EXPECT_EQ(test, ktask_helpers_for_quota(NSEC_PER_MSEC *
+							      cases[i].percent,
+							      period),
+				cases[i].helpers);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_quota(KTASK_QUOTA_INF, period), INT_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_quota(0, period), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_quota(1, U64_MAX), 0);
+}
+
+static void test_quota_spare(struct kunit *test)
+{
+	const u64 ns = KTASK_CHUNK_NS;
+
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, 0, 0));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(ns, ns, 0));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(ns - 1, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(ns, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(U64_MAX, 0, UINT_MAX));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, U64_MAX, UINT_MAX));
+}
+
+static struct kunit_case ktask_math_cases[] = {
+	KUNIT_CASE(test_chunk_size),
+	KUNIT_CASE(test_chunk_adapt),
+	KUNIT_CASE(test_helpers_for_size),
+	KUNIT_CASE(test_helpers_for_time),
+	KUNIT_CASE(test_helpers_for_quota),
+	KUNIT_CASE(test_quota_spare),
+	{ }
+};
+
+static struct kunit_suite ktask_math_suite = {
+	.name = "ktask_math",
+	.test_cases = ktask_math_cases,
+};
+
+kunit_test_suites(&ktask_core_suite, &ktask_loan_suite, &ktask_budget_suite,
+		  &ktask_math_suite);
