@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Measure what ktask does to the teardown of memory, by a recipe that gives
+# steady figures: see bench/README. Needs a host with nothing else to do.
+#
+# PARTS='speed small quota' REPS=10 CASES='exit/pages/1024 ...': what to
+# measure. RESULTS=: where to. KERNEL=, STOCK=: a vmlinux instead of building.
+
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../accel.sh"
+
+bench=$KT_DIR/bench
+parts=${PARTS:-speed small quota}
+reps=${REPS:-10}
+results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
+percents='50 100 150'
+
+# HOW/LAYOUT/MIB in use, for teardown.c
+cases=${CASES:-
+	exit/pages/1024 munmap/pages/1024 dontneed/pages/1024
+	exit/thp/1024 munmap/thp/1024
+	exit/sparse16/256 munmap/sparse16/256
+	exit/sparse64/256 munmap/sparse64/256
+	exit/sparse512/256 munmap/sparse512/256
+	exit/vmas/1000 munmap/vmas/1000
+	exit/mixed/2048 munmap/mixed/2048
+	exit/shmem/512 munmap/shmem/512
+	munmap/file/512 munmap/cow/512}
+
+# Below the floor, and the two sizes around it
+small='munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
+       exit/64 exit/1024 exit/8192'
+
+# job NAME SCRIPT ARGUMENTS...: a payload with what the guest has to run.
+job()
+{
+	local name=$1 script=$2
+
+	shift 2
+	rm -rf "${results:?}/$name"
+	mkdir -p "$results/$name"
+	"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$bench/teardown.c" \
+		-o "$results/$name/teardown" || die "teardown.c does not compile"
+	cp "$bench/$script" "$results/$name/"
+	echo "exec bash ./$script $*" >"$results/$name/job.sh"
+}
+
+# boot NAME VM-ARGUMENTS...: what the guest says is progress.
+boot()
+{
+	local name=$1 rc=0
+
+	shift
+	"$KT_DIR/vm.sh" --result "$results/vm-$name" "$@" "$results/$name" |
+		tee "$results/$name/said" | while read -r line; do say_for_now "$line"; done || rc=$?
+	[ "$rc" -eq 0 ] ||
+		die "$name was not measured: $(cat "$results/vm-$name/failure" 2>/dev/null || tail -n 1 "$results/$name/said")"
+	cp "$results/vm-$name/out"/*.csv "$results/$name.csv"
+	rm -rf "${results:?}/$name"
+}
+
+part_speed()
+{
+	# shellcheck disable=SC2086 # one word per case
+	job speed speed.sh "$reps" $cases
+	boot speed --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((600 + reps * 300))
+}
+
+part_quota()
+{
+	# shellcheck disable=SC2086 # one word per limit
+	job quota quota.sh "$reps" 1024 $percents
+	boot quota --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((300 + reps * 120))
+}
+
+# The emulator's clock advances by a nanosecond per instruction and stands
+# still otherwise: so a time is a number of instructions.
+part_small()
+{
+	local which image
+
+	for which in ktask stock; do
+		image=$kernel
+		[ "$which" = ktask ] || image=${STOCK:-$("$KT_DIR/build.sh" stock)}
+		# shellcheck disable=SC2086 # one word per case
+		job "small-$which" small.sh "$which" 101 $small
+		boot "small-$which" --kernel "$image" --accel tcg --cpus 1 --mem 1G \
+			--qemu '-icount shift=0,sleep=off' --timeout 600
+	done
+}
+
+# Half a CPU of something else is enough to spoil a measurement.
+look_around()
+{
+	local load
+
+	read -r load _ </proc/loadavg
+	if [ "${load%%.*}" -gt 0 ]; then
+		say "NOTE: the host has a load of $load; figures will not be steady"
+	fi
+	{
+		echo "date: $(date -u '+%Y-%m-%d %H:%M UTC')"
+		echo "commit: $(git -C "$KT_TOP" describe --always --dirty 2>/dev/null || echo none)"
+		echo "host: $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), load $load"
+		echo "guest: $(qemu-system-x86_64 --version | head -n 1), $accel, 2 CPUs"
+	} >"$results/machine"
+}
+
+# For the plot only: without it there is one less.
+want_gnuplot()
+{
+	if ! command -v gnuplot >/dev/null && [ "$(id -u)" -eq 0 ]; then
+		step "installing gnuplot-nox" "$KT_CACHE/log/apt-gnuplot.log" \
+			apt-get install -y --no-install-recommends gnuplot-nox
+	fi
+}
+
+[ "$(nproc)" -ge 2 ] || die "two CPUs are needed to measure with two"
+kernel=${KERNEL:-$("$KT_DIR/build.sh" default)}
+accel=$(accel_choose "$kernel")
+want_gnuplot
+mkdir -p "$results"
+look_around
+for part in $parts; do
+	case $part in
+	speed | small | quota)	"part_$part" ;;
+	*)			die "no part $part; there are: speed small quota" ;;
+	esac
+done
+python3 "$bench/report.py" "$results" | tee "$results/report"
+say "samples, report and plots: $results"

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Medians, spread, ratios and a plot of what bench.sh measured.
+
+usage: report.py RESULTS
+"""
+import collections
+import csv
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+
+PLOT = """
+set terminal pngcairo size 1200,700
+set output 'speed.png'
+set title 'Time to tear down memory: each dot is a run, 1 is the median with ktask off'
+set ylabel 'time / median with ktask off'
+set yrange [0:1.6]
+set xrange [-0.6:{last}+0.6]
+set grid y
+set key outside right top
+set xtics rotate by -45
+set xtics ({tics})
+plot for [i=0:{modes}] 'speed.dat' index i using 1:2 title columnhead(1) pt 7 ps 0.7
+"""
+
+MODES = ('off', 'on', 'own')
+TITLES = {'off': '"ktask off"', 'on': '"ktask on"', 'own': '"own threads"'}
+
+
+def load(path, keys, mode='mode'):
+    """Rows by key and then by mode, in the order of the file."""
+    table = collections.defaultdict(lambda: collections.defaultdict(list))
+    with open(path, encoding='ascii') as lines:
+        for row in csv.DictReader(lines):
+            table[tuple(row[key] for key in keys)][row[mode]].append(row)
+    return table
+
+
+def values(rows, field, unit=1.0):
+    """A numeric column."""
+    return [int(row[field]) / unit for row in rows]
+
+
+def spread(samples):
+    """Median and the quarters, as text."""
+    if len(samples) < 2:
+        return f'{samples[0]:8.1f}'
+    low, mid, high = statistics.quantiles(samples, n=4, method='inclusive')
+    return f'{mid:8.1f} [{low:.1f}-{high:.1f}]'
+
+
+def pair_ratio(off, other):
+    """Median of the ratios of samples of the same repetition."""
+    by_rep = {row['rep']: int(row['ns']) for row in other}
+    return statistics.median(int(row['ns']) / by_rep[row['rep']]
+                             for row in off if row['rep'] in by_rep)
+
+
+def ratio(off, other, field='ns'):
+    """Ratio of medians."""
+    return (statistics.median(values(off, field)) /
+            statistics.median(values(other, field)))
+
+
+def report_speed(path):
+    """How much faster; 'own' is what a program's own two threads achieve."""
+    table = load(path, ('how', 'layout', 'mib'))
+    print('Time in ms: median and [quartiles]. own: two threads of the program'
+          ' itself, MADV_DONTNEED\nof a half each and then munmap(), with ktask off.\n')
+    print(f'{"case":24} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"own":>7}')
+    for key, modes in table.items():
+        off, on, own = (modes[mode] for mode in MODES)
+        print(f'{" ".join(key) + " MiB":24}'
+              f' {spread(values(off, "ns", 1e6)):>24}'
+              f' {spread(values(on, "ns", 1e6)):>24}'
+              f' {ratio(off, on):6.2f}x {pair_ratio(off, on):8.2f}x'
+              + (f' {ratio(off, own):6.2f}x' if own else ''))
+    pairs = {len(modes['on']) for modes in table.values()}
+    print(f'\n{min(pairs)} pairs of each at least; off and on in turn, the first left out.\n')
+    return table
+
+
+def plot_speed(table, where):
+    """speed.dat for gnuplot, and speed.png if there is a gnuplot."""
+    with open(os.path.join(where, 'speed.dat'), 'w', encoding='ascii') as out:
+        for shift, mode in enumerate(MODES):
+            print(TITLES[mode], file=out)
+            for index, modes in enumerate(table.values()):
+                mid = statistics.median(values(modes['off'], 'ns'))
+                for sample in values(modes[mode], 'ns', mid):
+                    print(index + (shift - 1) * 0.22, sample, file=out)
+            print('\n', file=out)
+    tics = ', '.join(f'"{" ".join(key)}" {i}' for i, key in enumerate(table))
+    script = PLOT.format(last=len(table) - 1, modes=len(MODES) - 1, tics=tics)
+    with open(os.path.join(where, 'speed.gp'), 'w', encoding='ascii') as out:
+        out.write(script)
+    if not shutil.which('gnuplot'):
+        print('No plot: install gnuplot-nox, then run gnuplot on speed.gp.\n')
+        return
+    subprocess.run(['gnuplot', 'speed.gp'], cwd=where, check=True)
+
+
+def report_small(where):
+    """What ktask costs where there is nothing to win."""
+    found = {}
+    for kernel in ('ktask', 'stock'):
+        with open(os.path.join(where, f'small-{kernel}.csv'), encoding='ascii') as lines:
+            for row in csv.DictReader(lines):
+                key = row['how'], int(row['kib'])
+                found.setdefault(key, {})[row['mode']] = int(row['instructions'])
+    print('Below the floor: instructions, counted by the emulator (-icount), median of'
+          ' 101 times.\n')
+    print(f'{"case":20} {"stock":>10} {"ktask off":>10} {"ktask on":>10}'
+          f' {"on/stock":>9} {"on/off":>8}')
+    for (how, kib), n in found.items():
+        print(f'{how + " " + str(kib) + " KiB":20} {n["none"]:10} {n["off"]:10} {n["on"]:10}'
+              f' {n["on"] / n["none"] - 1:+9.2%} {n["on"] / n["off"] - 1:+8.2%}')
+    print()
+
+
+def report_quota(path):
+    """That nothing is used beside the quota, and nothing is throttled more."""
+    table = load(path, ('percent', 'mib'))
+    print('Exit under cpu.max, all in ms: median and [quartiles].\n')
+    print(f'{"cpu.max":>8} {"":6}{"CPU time used":>24} {"throttled":>24} {"until gone":>24}')
+    for (percent, _), modes in table.items():
+        for mode in 'off', 'on':
+            rows = modes[mode]
+            print(f'{percent + " %" if mode == "off" else "":>8} {mode:6}'
+                  f'{spread(values(rows, "usage_usec", 1e3)):>24}'
+                  f' {spread(values(rows, "throttled_usec", 1e3)):>24}'
+                  f' {spread(values(rows, "ns", 1e6)):>24}')
+        more = 1 / ratio(modes['off'], modes['on'], 'usage_usec') - 1
+        print(f'{"":15}CPU time used, on against off: {more:+.1%}')
+    print()
+
+
+def main():
+    """Report whatever was measured."""
+    where = sys.argv[1]
+
+    def there(name):
+        return os.path.exists(os.path.join(where, name))
+
+    with open(os.path.join(where, 'machine'), encoding='utf-8') as lines:
+        machine = lines.read()
+    print(machine)
+    if ', tcg,' in machine:
+        print('The CPUs are emulated: times are good for ratios, and nothing else.\n')
+    if there('speed.csv'):
+        plot_speed(report_speed(os.path.join(where, 'speed.csv')), where)
+    if there('small-stock.csv'):
+        report_small(where)
+    if there('quota.csv'):
+        report_quota(os.path.join(where, 'quota.csv'))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest, on an emulator whose clock counts instructions: what giving
+# back little memory costs. One line per measurement to $OUT/small.csv.
+#
+# usage: small.sh KERNEL TIMES HOW/KIB...
+
+set -euo pipefail
+
+kernel=$1 times=$2
+shift 2
+switch=/proc/sys/debug/ktask_max_threads
+
+# There is one CPU, so that ktask is on only if told so.
+modes=none
+[ ! -e "$switch" ] || modes='off on'
+
+echo "kernel,how,kib,mode,instructions" >"$OUT/small.csv"
+for case; do
+	IFS=/ read -r how kib <<<"$case"
+	echo "$kernel: $how $kib KiB"
+	for mode in $modes; do
+		case $mode in
+		on)	echo 2 >"$switch" ;;
+		off)	echo 1 >"$switch" ;;
+		esac
+		n=$(./teardown "$how" pages "$kib" "$times")
+		echo "$kernel,$how,$kib,$mode,$n" >>"$OUT/small.csv"
+	done
+done

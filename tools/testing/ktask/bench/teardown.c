@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Map memory, use it, and measure one way of giving it back, in nanoseconds.
+ *
+ * usage: teardown [-w] HOW LAYOUT KIB [TIMES]
+ *
+ * HOW:
+ *   munmap	one munmap() of the whole
+ *   dontneed	one madvise(MADV_DONTNEED) of the whole
+ *   halves	what a program can do by itself: two threads, each with
+ *		MADV_DONTNEED of a half, then munmap()
+ *   exit	the exit of a process that has the memory, from the word to exit
+ *		until it can be waited for
+ * LAYOUT: see layouts[]. KIB of it are in use, however large the range is.
+ *
+ * -w: say "ready" when the memory is in use, and wait for a line on stdin.
+ *
+ * With TIMES it is done that many times and the median is printed.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE		4096UL
+#define PMD		(2UL << 20)
+#define PROT_RW		(PROT_READ | PROT_WRITE)
+
+#define ARRAY_SIZE(x)	(sizeof(x) / sizeof((x)[0]))
+
+/* How memory lies in the range */
+struct layout {
+	const char	*name;
+	size_t		stride;		/* one page is used in so many bytes */
+	size_t		vma;		/* size of a VMA, or 0: only one */
+	int		flags;		/* for mmap() */
+	int		advice;
+	int		(*file)(void);	/* opens what is mapped, or NULL */
+};
+
+#define ANON		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static int disk_file(void);
+static int shared_memory(void);
+
+static const struct layout layouts[] = {
+	{ "pages",	PAGE,		0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "thp",	PAGE,		0, ANON, MADV_HUGEPAGE, NULL },
+	{ "sparse16",	PAGE * 16,	0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "sparse64",	PAGE * 64,	0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "sparse512",	PAGE * 512,	0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "vmas",	PAGE,	1UL << 20, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "mixed",	PAGE,		0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "shmem",	PAGE, 0, MAP_SHARED, MADV_NORMAL, shared_memory },
+	{ "file",	PAGE, 0, MAP_SHARED, MADV_NORMAL, disk_file },
+	{ "cow",	PAGE, 0, MAP_PRIVATE, MADV_NORMAL, disk_file },
+};
+
+/* A mapping that is to be given back */
+struct range {
+	const struct layout	*layout;
+	int			fd;
+	char			*start;
+	size_t			size;
+};
+
+static bool wait_for_word;
+
+static long long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static const struct layout *find_layout(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(layouts); i++)
+		if (!strcmp(layouts[i].name, name))
+			return &layouts[i];
+	errx(2, "no layout %s", name);
+}
+
+static int disk_file(void)
+{
+	char name[] = "/var/tmp/teardown-XXXXXX";
+	int fd = mkstemp(name);
+
+	if (fd >= 0)
+		unlink(name);
+	return fd;
+}
+
+static int shared_memory(void)
+{
+	return memfd_create("teardown", 0);
+}
+
+/*
+ * A file whose pages are all in memory. It stays open, so that freeing them is
+ * no part of what is measured.
+ */
+static int make_file(const struct layout *layout, size_t size)
+{
+	static char buf[1 << 20];
+	size_t done;
+	int fd;
+
+	if (!layout->file)
+		return -1;
+	fd = layout->file();
+	if (fd < 0)
+		err(1, "no file");
+	for (done = 0; done < size; done += sizeof(buf))
+		if (write(fd, buf, sizeof(buf)) != sizeof(buf))
+			err(1, "file of %zu MiB", size >> 20);
+	/* Nothing is to be written back while it is measured. */
+	fsync(fd);
+	return fd;
+}
+
+/* Of mixed memory every second 64 MiB are huge pages. */
+static void advise(struct range *range)
+{
+	size_t at, part = 64UL << 20;
+
+	madvise(range->start, range->size, range->layout->advice);
+	if (strcmp(range->layout->name, "mixed"))
+		return;
+	for (at = part; at + part <= range->size; at += 2 * part)
+		madvise(range->start + at, part, MADV_HUGEPAGE);
+}
+
+/* Neighbours that differ in their protection do not merge. */
+static void split_vmas(struct range *range)
+{
+	size_t vma = range->layout->vma, at;
+
+	for (at = 0; vma && at < range->size; at += 2 * vma)
+		if (mprotect(range->start + at, vma, PROT_RW | PROT_EXEC))
+			err(1, "mprotect");
+}
+
+static void map(struct range *range)
+{
+	size_t size = range->size;
+	char *start, *aligned;
+
+	start = mmap(NULL, size + PMD, PROT_NONE, ANON, -1, 0);
+	if (start == MAP_FAILED)
+		err(1, "mmap of %zu MiB", size >> 20);
+	aligned = (char *)(((unsigned long)start + PMD - 1) & ~(PMD - 1));
+	munmap(start, size + PMD);
+
+	range->start = mmap(aligned, size, PROT_RW,
+			    range->layout->flags | MAP_FIXED, range->fd, 0);
+	if (range->start == MAP_FAILED)
+		err(1, "mmap of %zu MiB", size >> 20);
+
+	advise(range);
+	split_vmas(range);
+}
+
+/* Keeps the compiler from leaving out reads. */
+unsigned int sum;
+
+static void use(struct range *range)
+{
+	bool read_only = range->layout->file == disk_file &&
+			 range->layout->flags & MAP_SHARED;
+	size_t at;
+
+	for (at = 0; at < range->size; at += range->layout->stride) {
+		if (read_only)
+			sum += range->start[at];
+		else
+			range->start[at] = 1;
+	}
+}
+
+static void ready(void)
+{
+	char word[16];
+
+	if (!wait_for_word)
+		return;
+	puts("ready");
+	fflush(stdout);
+	if (!fgets(word, sizeof(word), stdin))
+		errx(1, "nobody says when to start");
+}
+
+static void do_munmap(struct range *range)
+{
+	if (munmap(range->start, range->size))
+		err(1, "munmap");
+}
+
+static void do_dontneed(struct range *range)
+{
+	if (madvise(range->start, range->size, MADV_DONTNEED))
+		err(1, "MADV_DONTNEED");
+}
+
+static void *drop(void *arg)
+{
+	do_dontneed(arg);
+	return NULL;
+}
+
+static void do_halves(struct range *range)
+{
+	struct range halves[2] = { *range, *range };
+	pthread_t other;
+
+	halves[0].size /= 2;
+	halves[1].start += halves[0].size;
+	halves[1].size -= halves[0].size;
+
+	if (pthread_create(&other, NULL, drop, &halves[1]))
+		errx(1, "no thread");
+	drop(&halves[0]);
+	pthread_join(other, NULL);
+	do_munmap(range);
+}
+
+static const struct {
+	const char	*name;
+	void		(*func)(struct range *range);
+} ways[] = {
+	{ "munmap",	do_munmap },
+	{ "dontneed",	do_dontneed },
+	{ "halves",	do_halves },
+	{ "exit",	NULL },
+};
+
+static long long measure_here(struct range *range, int way)
+{
+	long long start, end;
+
+	map(range);
+	use(range);
+	ready();
+	start = now();
+	ways[way].func(range);
+	end = now();
+	/* After MADV_DONTNEED; and it does no harm otherwise. */
+	munmap(range->start, range->size);
+	return end - start;
+}
+
+/* Blocks until the other end has written, or has gone. */
+static void hear(int fd)
+{
+	char byte;
+
+	if (read(fd, &byte, 1) < 0)
+		err(1, "read");
+}
+
+static long long measure_exit(struct range *range)
+{
+	int up[2], go[2], status;
+	long long start;
+	pid_t pid;
+
+	if (pipe(up) || pipe(go))
+		err(1, "pipe");
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		map(range);
+		use(range);
+		if (write(up[1], "u", 1) != 1)
+			err(1, "write");
+		hear(go[0]);
+		_exit(0);
+	}
+
+	close(up[1]);
+	hear(up[0]);
+	ready();
+	start = now();
+	if (write(go[1], "g", 1) != 1)
+		err(1, "write");
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "the process that was to exit failed");
+	start = now() - start;
+
+	close(up[0]);
+	close(go[0]);
+	close(go[1]);
+	return start;
+}
+
+static int find_way(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		if (!strcmp(ways[i].name, name))
+			return i;
+	errx(2, "no way %s", name);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const long long *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+int main(int argc, char **argv)
+{
+	long long *samples;
+	struct range range;
+	int way, i, times;
+
+	if (argc > 1 && !strcmp(argv[1], "-w")) {
+		wait_for_word = true;
+		argv++;
+		argc--;
+	}
+	if (argc < 4 || argc > 5)
+		errx(2, "usage: teardown [-w] HOW LAYOUT KIB [TIMES]");
+
+	way = find_way(argv[1]);
+	range.layout = find_layout(argv[2]);
+	range.size = strtoul(argv[3], NULL, 10) * 1024 / PAGE *
+		     range.layout->stride;
+	times = argc == 5 ? atoi(argv[4]) : 1;
+	samples = calloc(times, sizeof(*samples));
+	if (!samples || times < 1 || !range.size)
+		errx(2, "KIB and TIMES have to be numbers above 0");
+
+	range.fd = make_file(range.layout, range.size);
+	for (i = 0; i < times; i++)
+		samples[i] = ways[way].func ?
+			     measure_here(&range, way) :
+			     measure_exit(&range);
+	qsort(samples, times, sizeof(*samples), compare);
+	printf("%lld\n", samples[times / 2]);
+	free(samples);
+
+	return 0;
+}
