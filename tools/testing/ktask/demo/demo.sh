@@ -11,7 +11,7 @@
 . "$(dirname "$0")/../accel.sh"
 
 demo=$KT_DIR/demo
-cpus=${CPUS:-2} mem=${MEM:-4G} pairs=${PAIRS:-5}
+cpus=${CPUS:-2} mem=${MEM:-4G} pairs=${PAIRS:-3}
 
 # A quarter of the machine's memory, and no more than 1 GiB.
 quarter_of()
@@ -46,7 +46,7 @@ boot()
 	local rc=0
 
 	"$KT_DIR/vm.sh" --kernel "$kernel" --accel "$accel" --cpus "$cpus" --mem "$mem" --bench \
-		--timeout $((120 + 60 * (pairs + 1))) --result "$work/vm" "$work/payload" |
+		--timeout $((120 + 120 * (pairs + 1))) --result "$work/vm" "$work/payload" |
 		tee "$work/said" | while read -r line; do say_for_now "$line"; done || rc=$?
 	[ "$rc" -ne 1 ] || die "$(tail -n 1 "$work/said")"
 	[ "$rc" -eq 0 ] || die "the machine failed: $(cat "$work/vm/failure" 2>/dev/null || echo "vm.sh: $rc")"

@@ -12,9 +12,9 @@ Run = collections.namedtuple(
     'Run', 'pair mode name limits path effective peak lent ns usage throttled')
 
 INTRO = """
-Each container below held {mib} MiB of memory in {pages} pages, and was killed. Before the kernel lets go
-of the process it has to free every one of these pages: one CPU does that while the others
-look on. ktask lets helper threads of the kernel take part, within the limits of that container.
+Each container below held {mib} MiB of memory in pages of 4 KiB, and was killed. Its process is gone
+only when the kernel has freed every one of them. That is work for one CPU, and the others look on.
+With ktask helper threads of the kernel take part: as many as the limits of this container allow.
 """
 
 LEGEND = """
@@ -129,16 +129,16 @@ def main():
         wrong += check(off, on)
         spread += [deviation(off), deviation(on)]
 
-    print(INTRO.format(mib=mib, pages='4 KiB'))
+    print(INTRO.format(mib=mib))
     show(rows)
     print(LEGEND)
     pairs = len({run.pair for run in runs})
     print(f'Machine: QEMU with {cpus} CPUs under {accel}'
           + (', which emulates them: its times are good for ratios, and nothing else'
              if accel == 'tcg' else '') + '.')
-    print(f'Each figure is the median of {pairs} pairs, off and on in turn. '
-          f'Times differ from their median by {statistics.median(spread):.0%} '
-          f'at most in half of the columns, by {max(spread):.0%} in the worst.')
+    print(f'Each figure is the median of {pairs} pairs, off and on in turn. The farthest'
+          f' time of a median\'s lies {statistics.median(spread):.0%} from it,'
+          f' {max(spread):.0%} in the worst line.')
     for line in wrong:
         print(f'ktask: WRONG: {line}', file=sys.stderr)
     return 1 if wrong else 0
