@@ -49,12 +49,12 @@ def budget(run):
     helpers, limit, *where = run.effective.split()
     if limit == 'cpus':
         cpus = int(helpers) + 1
-        reason = f'{cpus} CPUs' if cpus > 1 else '1 CPU'
+        reason = f'it has {cpus} CPUs' if cpus > 1 else 'it has 1 CPU'
     elif where and where[0] != run.path:
         reason = f'{limit} of {where[0]}'
     else:
         reason = limit
-    return f'{helpers}: {reason}'
+    return f'{helpers} ({reason})'
 
 
 def row(off, on):
@@ -71,7 +71,7 @@ def row(off, on):
 
 HEAD = [('', '', 'helpers', '', 'time to end', '', '', 'CPU charged', '',
          'throttled', ''),
-        ('container', 'limits', 'allowed: by what', 'used', 'off', 'on',
+        ('container', 'limits', 'allowed (by what)', 'used', 'off', 'on',
          'faster', 'off', 'on', 'off', 'on')]
 LEFT = 3    # so many columns of text
 
@@ -136,9 +136,9 @@ def main():
     print(f'Machine: QEMU with {cpus} CPUs under {accel}'
           + (', which emulates them: its times are good for ratios, and nothing else'
              if accel == 'tcg' else '') + '.')
-    print(f'Each figure is the median of {pairs} pairs, off and on in turn. The farthest'
-          f' time of a median\'s lies {statistics.median(spread):.0%} from it,'
-          f' {max(spread):.0%} in the worst line.')
+    print(f'Each figure is the median of {pairs} pairs, off and on in turn. Times are'
+          f' within {statistics.median(spread):.0%} of it in half of'
+          f' the cases, within {max(spread):.0%} in all.')
     for line in wrong:
         print(f'ktask: WRONG: {line}', file=sys.stderr)
     return 1 if wrong else 0
