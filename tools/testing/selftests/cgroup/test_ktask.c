@@ -897,8 +897,11 @@ static int test_ktask_stat(const char *root)
 	const char *parent = make_cgroup(root, "ktask_stat", true);
 	const char *child = make_cgroup(parent, "child", false);
 	char text[PAGE_SIZE], *line, *save = NULL;
-	long lent, serial;
+	long lent;
 	size_t i;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
 
 	EXPECT(!cg_read(child, "cpu.ktask.stat", text, sizeof(text)));
 	for (line = strtok_r(text, "\n", &save); line;
@@ -919,30 +922,21 @@ static int test_ktask_stat(const char *root)
 		tear_down(child, WORTH_MIB);
 
 	EXPECT_EQ(stat_of(child, "tasks"), 3);
-	serial = stat_of(child, "serial_tasks");
+	EXPECT_EQ(stat_of(child, "serial_tasks"), 0);
 	lent = stat_of(child, "helpers_lent");
+	EXPECT_RANGE(lent, 3, LONG_MAX);
 	EXPECT_RANGE(stat_of(child, "chunks"), 3, 3 * WORTH_MIB / 2);
 	EXPECT_RANGE(stat_of(child, "cancelled"), 0, lent);
 	EXPECT_RANGE(stat_of(child, "reniced"), 0, lent);
-	if (nr_cpus() > 1) {
-		EXPECT_EQ(serial, 0);
-		EXPECT_RANGE(lent, 3, LONG_MAX);
-		EXPECT_RANGE(stat_of(child, "helper_usec"), 1, LONG_MAX);
-	} else {
-		EXPECT_EQ(serial, 3);
-		EXPECT_EQ(lent, 0);
-		EXPECT_EQ(stat_of(child, "helper_usec"), 0);
-		EXPECT_EQ(stat_of(child, "refused_cpus"), 3);
-	}
+	EXPECT_RANGE(stat_of(child, "helper_usec"), 1, LONG_MAX);
 
 	set_cap(child, 0);
 	for (i = 0; i < 2; i++)
 		tear_down(child, WORTH_MIB);
 	EXPECT_EQ(stat_of(child, "tasks"), 5);
-	EXPECT_EQ(stat_of(child, "serial_tasks"), serial + 2);
+	EXPECT_EQ(stat_of(child, "serial_tasks"), 2);
 	EXPECT_EQ(stat_of(child, "helpers_lent"), lent);
-	if (nr_cpus() > 1)
-		EXPECT_EQ(stat_of(child, "refused_ktask_max"), 2);
+	EXPECT_EQ(stat_of(child, "refused_ktask_max"), 2);
 
 	/* All that the parent has is its child's. */
 	for (i = 0; i < ARRAY_SIZE(keys); i++)
@@ -1277,11 +1271,11 @@ static int test_ktask_migrate(const char *root)
 
 			EXPECT(!cg_create(old));
 			worker = start_worker(old);
-			moved = catch_teardown(worker, old, mib, 1);
 			peak = cg_open(new, "cpu.ktask.peak", O_RDWR);
 			EXPECT_EQ(write(peak, "0", 1), 1);
 			tasks = stat_of(new, "tasks");
 
+			moved = catch_teardown(worker, old, mib, 1);
 			EXPECT(!cg_enter(new, worker->pid));
 			EXPECT_EQ(keyed(old, "cgroup.events", "populated"), 0);
 			if (wait)
@@ -1326,11 +1320,13 @@ static int test_ktask_max_change(const char *root)
 		done = catch_teardown(worker, child, mib, many);
 		set_cap(parent, many - 1);
 		done &= wait_for_at_most(worker, parent, many - 1);
-		EXPECT_EQ(write(peak, "0", 1), 1);
 		set_cap(child, 0);
 		done &= wait_for_at_most(worker, child, 0);
+		EXPECT_EQ(write(peak, "0", 1), 1);
 		set_cap(child, many);
-		EXPECT_RANGE(cg_read_long_fd(peak), 0, many - 1);
+		done &= wait_for_at_least(worker, child, many - 1);
+		if (done)
+			EXPECT_EQ(cg_read_long_fd(peak), many - 1);
 		set_cap(parent, many);
 		done &= wait_for_at_least(worker, child, many);
 
@@ -1384,7 +1380,7 @@ static int test_ktask_max_storm(const char *root)
 		give_order(start_worker(children[i % 2]), storm, SMALL_MIB);
 
 	/* So many that helpers came and went under each cap. */
-	for (i = 0; i < 400 && !failures; i++) {
+	for (i = 0; i < 50 && !failures; i++) {
 		int cap = rand_r(&seed) % 4;
 
 		set_cap(parent, cap);

@@ -231,8 +231,8 @@ static void *monitor(void *arg)
 				},
 			};
 
-			ioctl(m->uffd, UFFDIO_ZEROPAGE, &zero);
 			m->filled++;
+			ioctl(m->uffd, UFFDIO_ZEROPAGE, &zero);
 		}
 	}
 	return NULL;
@@ -267,16 +267,16 @@ static int uffd_missing_in_box(void *arg)
 
 	EXPECT(!pthread_create(&thread, NULL, monitor, &m));
 	EXPECT(!madvise(base, SIZE, MADV_DONTNEED));
-	EXPECT_EQ(m.removed, SIZE);
 	for (pos = 0; pos < MIB(1); pos += PAGE)
 		EXPECT(!base[pos]);
-	EXPECT_EQ(m.filled, MIB(1) / PAGE);
-
 	EXPECT(!munmap(source, SIZE));
 	EXPECT(!munmap(base, SIZE));
-	EXPECT_EQ(m.unmapped, SIZE);
 	__atomic_store_n(&m.stop, true, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
+
+	EXPECT_EQ(m.removed, SIZE);
+	EXPECT_EQ(m.filled, MIB(1) / PAGE);
+	EXPECT_EQ(m.unmapped, SIZE);
 	close(m.uffd);
 	return KSFT_PASS;
 }
@@ -657,7 +657,7 @@ static int fork_shares(const void *unused)
 	return run_in_box(fork_in_box, NULL, can_have_helpers());
 }
 
-#define ZAP_ROUNDS	20
+#define ZAP_ROUNDS	10
 
 static unsigned int zaps_left;
 
@@ -885,6 +885,54 @@ static int truncated(const void *unused)
 	return KSFT_PASS;
 }
 
+#define CPU_ONLINE	"/sys/devices/system/cpu/cpu%ld/online"
+#define HOTPLUG_ROUNDS	4
+
+static int unmap_and_unmap_in_box(void *arg)
+{
+	while (__atomic_load_n((unsigned int *)arg, __ATOMIC_SEQ_CST)) {
+		char *base = map_numbered(ANON, -1, SIZE);
+
+		EXPECT(!munmap(base, SIZE));
+	}
+	return KSFT_PASS;
+}
+
+/* CPUs come and go, with the helpers that are on them. */
+static int cpus_come_and_go(const void *unused)
+{
+	unsigned int *left = shared_memory(sizeof(*left));
+	struct box box;
+	char path[64];
+	long lent;
+	int i;
+
+	snprintf(path, sizeof(path), CPU_ONLINE,
+		 sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	if (nr_cpus() < 2)
+		return skip("needs 2 CPUs");
+	if (read_long_from(path) != 1)
+		return skip("CPUs cannot be switched off");
+
+	*left = 1;
+	if (!make_box(&box) ||
+	    !EXPECT(enter_box(&box, unmap_and_unmap_in_box, left) > 0))
+		return KSFT_FAIL;
+	for (i = 0; i < HOTPLUG_ROUNDS; i++) {
+		EXPECT(write_text_to(path, "0"));
+		EXPECT(write_text_to(path, "1"));
+		/* With this CPU back there are helpers again. */
+		lent = box_lent(&box);
+		while (can_have_helpers() && lent >= 0 &&
+		       box_lent(&box) == lent)
+			;
+	}
+	__atomic_store_n(left, 0, __ATOMIC_SEQ_CST);
+	EXPECT_EQ(leave_box(&box), 0);
+	empty_box(&box);
+	return KSFT_PASS;
+}
+
 static const struct test tests[] = {
 	T(uffd_write_protect),
 	T(uffd_missing),
@@ -900,6 +948,7 @@ static const struct test tests[] = {
 	T(zap_and_fault),
 	T(watched_from_outside),
 	T(truncated),
+	T(cpus_come_and_go),
 };
 
 int main(int argc, char **argv)
