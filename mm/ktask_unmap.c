@@ -15,7 +15,7 @@
  *
  * A chunk's gather is nested in the caller's, so each chunk ends with a flush
  * of the whole TLB on the CPUs that use the address space: once in half a
- * millisecond, and never where the address space is at its end.
+ * millisecond, and of hardly any CPU where the address space is at its end.
  *
  * The caller holds mmap_lock, or owns VMAs that it has already detached, and
  * waits for all threads; that is why helpers may walk VMAs and page tables

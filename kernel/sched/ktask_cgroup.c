@@ -114,7 +114,7 @@ bool ktask_cap_charge(struct css_set *cset, bool count_event)
 {
 	struct task_group *from = ktask_cset_tg(cset), *tg;
 
-	/* Pairs with synchronize_rcu() in the writes to max and peak. */
+	/* Pairs with the grace periods in the writes to max and peak. */
 	guard(rcu)();
 
 	for (tg = ktask_capped(from); tg; tg = ktask_capped(tg->parent)) {
@@ -220,7 +220,7 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 			       size_t nbytes, loff_t off)
 {
 	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
-	unsigned int cap;
+	unsigned int cap, old;
 	int err;
 
 	buf = strstrip(buf);
@@ -234,9 +234,10 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 			return -ERANGE;
 	}
 
-	/* When the write returns, no charge still goes by the old cap. */
-	WRITE_ONCE(kg->cap, cap);
-	synchronize_rcu();
+	/* When the write returns, no charge still goes by a higher cap. */
+	old = xchg(&kg->cap, cap);
+	if (cap < old)
+		synchronize_rcu_expedited();
 	return nbytes;
 }
 
@@ -289,7 +290,7 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	unsigned long seen, now;
 
 	/* Charges that began before the write count as before it. */
-	synchronize_rcu();
+	synchronize_rcu_expedited();
 
 	guard(spinlock)(&kg->peaks_lock);
 
