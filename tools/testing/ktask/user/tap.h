@@ -5,8 +5,6 @@
 
 #include <linux/types.h>
 
-#define __printf(fmt, first)	__attribute__((format(printf, fmt, first)))
-
 struct test_case {
 	const char	*name;
 	void		(*run)(void);
@@ -14,25 +12,29 @@ struct test_case {
 
 int run_cases(const struct test_case *cases, unsigned int nr);
 
-/* Fail the running case; the first few failures of each are printed. */
-__printf(3, 4)
-void fail_case(const char *file, int line, const char *fmt, ...);
+/* Fail the running case; what is printed next says why. */
+void fail_case(const char *file, int line);
+
+/* Has the running case failed? Then there is no need to go on. */
+bool case_failed(void);
 
 #define check(cond, fmt, ...)						\
 do {									\
-	if (!(cond))							\
-		fail_case(__FILE__, __LINE__, "%s: " fmt, #cond,	\
-			  ##__VA_ARGS__);				\
+	if (!(cond)) {							\
+		fail_case(__FILE__, __LINE__);				\
+		printf("%s: " fmt "\n", #cond, ##__VA_ARGS__);		\
+	}								\
 } while (0)
 
 #define check_eq(expr, want, fmt, ...)					\
 do {									\
 	u64 __got = (expr), __want = (want);				\
 									\
-	if (__got != __want)						\
-		fail_case(__FILE__, __LINE__,				\
-			  "%s is %llu, not %llu: " fmt, #expr, __got,	\
-			  __want, ##__VA_ARGS__);			\
+	if (__got != __want) {						\
+		fail_case(__FILE__, __LINE__);				\
+		printf("%s is %llu, not %llu: " fmt "\n", #expr, __got,	\
+		       __want, ##__VA_ARGS__);				\
+	}								\
 } while (0)
 
 /* All bits random */

@@ -58,7 +58,7 @@ static void chunk_size_definition(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		size_t left = rnd_scale(1, SIZE_MAX);
 		size_t chunk = rnd_scale(0, SIZE_MAX);
 		size_t min_chunk = rnd_scale(1, SIZE_MAX);
@@ -83,7 +83,7 @@ static void chunk_size_monotonous(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		size_t left = rnd_scale(1, SIZE_MAX - 1);
 		size_t chunk = rnd_scale(0, SIZE_MAX - 1);
 		size_t min_chunk = rnd_scale(1, SIZE_MAX);
@@ -168,7 +168,7 @@ static void chunk_adapt_definition(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		struct adapt_args a = rnd_adapt();
 		u128 want = (u128)a.units * KTASK_CHUNK_NS / max(a.ns, 1ULL);
 
@@ -191,7 +191,7 @@ static void chunk_adapt_monotonous(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		struct adapt_args a = rnd_adapt(), b = a;
 
 		b.ns = rnd_range(a.ns, a.ns > U64_MAX / 2 ? U64_MAX : 2 * a.ns);
@@ -217,7 +217,7 @@ static void chunk_adapt_keeps_bound(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		size_t units = rnd_scale(1, 1U << 30);
 		u64 ns = rnd_scale(1, 1ULL << 40);
 		u64 dearer = rnd_scale(1, 1U << 20);
@@ -236,7 +236,7 @@ static void chunk_adapt_converges(void)
 {
 	int i;
 
-	for (i = 0; i < ROUNDS / 10; i++) {
+	for (i = 0; i < ROUNDS / 10 && !case_failed(); i++) {
 		u64 unit_ps = rnd_scale(1, 1ULL << 40);
 		size_t units = rnd_scale(1, 1U << 30), was;
 		unsigned int steps = 0;
@@ -274,7 +274,7 @@ static void helpers_for_size(void)
 	check_eq(ktask_helpers_for_size((size_t)INT_MAX + 1, 1), INT_MAX, "exact");
 	check_eq(ktask_helpers_for_size(INT_MAX, 1), INT_MAX - 1, "not cut off");
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		size_t left = rnd_scale(0, SIZE_MAX);
 		size_t min_chunk = rnd_scale(1, SIZE_MAX);
 		u128 chunks = ((u128)left + min_chunk - 1) / min_chunk;
@@ -315,7 +315,7 @@ static void helpers_for_time(void)
 	check_helpers_for_time(SIZE_MAX / 3 * 2 + 1, 2, 3);
 	check_helpers_for_time(SIZE_MAX, SIZE_MAX, U64_MAX);
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		size_t left = rnd_scale(0, SIZE_MAX);
 		size_t units = rnd_scale(1, SIZE_MAX);
 
@@ -346,7 +346,7 @@ static void helpers_for_quota(void)
 	check_eq(ktask_helpers_for_quota(1, U64_MAX), 0, "least");
 	check_eq(ktask_helpers_for_quota(KTASK_QUOTA_INF - 1, 1), INT_MAX, "cut off");
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		u64 quota = rnd_scale(0, KTASK_QUOTA_INF - 1);
 		u64 period = rnd_scale(1, U64_MAX);
 		u128 cpus = ((u128)quota + period - 1) / period;
@@ -373,7 +373,7 @@ static void quota_spare(void)
 	check(!ktask_quota_spare(100000000, 100000000, 1), "1 CPU, a new period");
 	check(!ktask_quota_spare(50000000, 100000000, 1), "half a CPU");
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < ROUNDS && !case_failed(); i++) {
 		u64 runtime = rnd_scale(0, U64_MAX);
 		u64 left = rnd_scale(0, U64_MAX);
 		unsigned int chunks = rnd_scale(0, UINT_MAX);

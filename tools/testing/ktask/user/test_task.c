@@ -74,7 +74,7 @@ static size_t sim_take(struct sim *sim)
 static void sim_run(struct sim *sim)
 {
 	sim_init(sim);
-	while (sim->left) {
+	while (sim->left && !case_failed()) {
 		u64 *clock = sim_next_thread(sim);
 		size_t units = sim_take(sim);
 		u64 ns = max(units * sim->unit_ns, 1ULL);
@@ -90,7 +90,7 @@ static void covers_task(void)
 {
 	int i;
 
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 20000 && !case_failed(); i++) {
 		struct sim sim = {
 			.size = rnd_scale(1, SIZE_MAX),
 			.threads = rnd_range(1, MAX_THREADS),
@@ -100,7 +100,7 @@ static void covers_task(void)
 		sim.min_chunk = rnd_scale(sim.size / 1000 + 1, SIZE_MAX);
 		sim.max_chunk = rnd_scale(sim.min_chunk, SIZE_MAX);
 		sim_init(&sim);
-		while (sim.left) {
+		while (sim.left && !case_failed()) {
 			size_t units = sim_take(&sim);
 
 			sum += units;
@@ -163,7 +163,7 @@ static void threads_end_together(void)
 {
 	int i;
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 2000 && !case_failed(); i++) {
 		struct sim sim = rnd_even_task();
 		u64 first = U64_MAX, last = 0;
 		unsigned int t;
@@ -185,7 +185,7 @@ static void few_chunks(void)
 {
 	int i;
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 2000 && !case_failed(); i++) {
 		struct sim sim = rnd_even_task();
 		u64 total = sim.size * sim.unit_ns;
 
@@ -204,7 +204,7 @@ static void shares_are_worth_it(void)
 {
 	int i;
 
-	for (i = 0; i < 200000; i++) {
+	for (i = 0; i < 200000 && !case_failed(); i++) {
 		size_t left = rnd_scale(1, 1U << 30);
 		size_t min_chunk = rnd_scale(1, 1U << 30);
 		size_t units = rnd_scale(1, 1U << 20);
