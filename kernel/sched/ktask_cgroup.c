@@ -236,7 +236,7 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 
 	/* When the write returns, no charge still goes by a higher cap. */
 	old = xchg(&kg->cap, cap);
-	if (cap < old)
+	if (cap <= old)
 		synchronize_rcu_expedited();
 	return nbytes;
 }
