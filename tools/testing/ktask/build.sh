@@ -57,7 +57,7 @@ how_far()
 	if [ -f "$dir/objects" ]; then
 		echo "$compiled objects compiled, of $(cat "$dir/objects") at most"
 	else
-		echo "$compiled objects compiled, $(objects) of about 2000 there"
+		echo "$compiled objects compiled, $(objects) of about 1720 there"
 	fi
 }
 

@@ -6,7 +6,7 @@
 suites=0
 for results in /sys/kernel/debug/kunit/*/results; do
 	suite=$(basename "$(dirname "$results")")
-	[ -s "$results" ] || continue
+	grep -q . "$results" || continue
 	suites=$((suites + 1))
 	echo "# ktask-program: begin kunit/$suite"
 	cat "$results"
