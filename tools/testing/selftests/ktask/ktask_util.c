@@ -310,8 +310,11 @@ static long tolerance(enum figure figure)
 	case CG_CURRENT:
 		/* Each CPU has 64 pages in stock, and there are slabs. */
 		return cpus * 64 * 4 + 1024;
+	case SYS_HUGETLB_FREE:
+		/* This is a number of pages, and nobody else has any. */
+		return 0;
 	case CG_SWAP:
-	case SYS_SWAP_USED:
+	case SYS_SWAP_FREE:
 		/* Slots are freed in batches of 64 per CPU. */
 		return cpus * 128 * 4;
 	default:

@@ -61,7 +61,7 @@ long box_current(const struct box *box);
 long keyed(const char *cgroup, const char *file, const char *key);
 void *shared_memory(size_t size);
 
-/* Figures, in kB */
+/* Figures, in kB but for huge pages */
 
 enum figure {
 	/* of this process */
@@ -71,7 +71,7 @@ enum figure {
 	CG_CURRENT, CG_ANON, CG_SHMEM, CG_FILE_MAPPED, CG_PAGETABLES,
 	CG_ANON_THP, CG_UNEVICTABLE, CG_SWAP,
 	/* of the system */
-	SYS_ANON_HUGE, SYS_MLOCKED, SYS_SWAP_USED, SYS_HUGETLB_FREE,
+	SYS_ANON_HUGE, SYS_MLOCKED, SYS_SWAP_FREE, SYS_HUGETLB_FREE,
 	SYS_MAPPED, SYS_ANON, SYS_SHMEM, SYS_PAGE_TABLES,
 	NR_FIGURES,
 };

@@ -135,14 +135,18 @@ struct uffd_result {
 /* Write protection of pages, and of places where there is none yet. */
 static void uffd_wp(int uffd, int flags, long *left)
 {
-	char *base = map_aligned(SIZE, 0, RW, flags, -1);
+	/* Neighbours keep the first and the last page table alive. */
+	char *around = map_aligned(SIZE + MIB(2), 0, RW, flags, -1);
+	char *base = around + MIB(1);
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)base, .len = SIZE },
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
 
-	EXPECT(base);
-	madvise(base, SIZE, MADV_NOHUGEPAGE);
+	EXPECT(around);
+	madvise(around, SIZE + MIB(2), MADV_NOHUGEPAGE);
+	EXPECT(!madvise(around, MIB(1), MADV_POPULATE_WRITE));
+	EXPECT(!madvise(base + SIZE, MIB(1), MADV_POPULATE_WRITE));
 	EXPECT(!ioctl(uffd, UFFDIO_REGISTER, &reg));
 	EXPECT(!madvise(base, SIZE / 4 * 3, MADV_POPULATE_WRITE));
 	EXPECT(protect(uffd, base + MIB(3), MIB(20)));
@@ -151,16 +155,15 @@ static void uffd_wp(int uffd, int flags, long *left)
 	EXPECT(!madvise(base, SIZE, MADV_DONTNEED));
 	*left = count_protected(base, SIZE);
 
-	EXPECT(!madvise(base, MIB(3), MADV_POPULATE_WRITE));
 	EXPECT(!madvise(base + MIB(23), MIB(22), MADV_POPULATE_WRITE));
-	EXPECT(protect(uffd, base + MIB(4), MIB(40)));
+	EXPECT(protect(uffd, base, SIZE));
 	EXPECT(!munmap(base, SIZE));
 
 	/* Whatever comes to be at these addresses is not protected. */
 	EXPECT(mmap(base, SIZE, RW, flags | MAP_FIXED, -1, 0) == base);
 	EXPECT(!madvise(base, SIZE, MADV_POPULATE_READ));
 	EXPECT_EQ(count_protected(base, SIZE), 0);
-	EXPECT(!munmap(base, SIZE));
+	EXPECT(!munmap(around, SIZE + MIB(2)));
 }
 
 static int uffd_wp_in_box(void *arg)
