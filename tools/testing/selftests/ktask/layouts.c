@@ -251,11 +251,13 @@ static int map_hugetlb(struct region *region, int scale)
 
 	if (read_long_from(NR_HUGEPAGES) < 2)
 		write_text_to(NR_HUGEPAGES, "2");
-	if (map_small_pages(region, MIB(64) * scale, 0))
-		return KSFT_FAIL;
-	if (!put(region->base + MIB(30), huge, RW,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1))
+	if (read_long_from(NR_HUGEPAGES) < 2)
 		return skip("no huge pages to be had");
+	/* From here on they are there, unless a teardown has lost them. */
+	if (map_small_pages(region, MIB(64) * scale, 0) ||
+	    !EXPECT(put(region->base + MIB(30), huge, RW,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1)))
+		return KSFT_FAIL;
 	/* smaps does not count them as resident. */
 	region->resident -= huge;
 	return EXPECT(touch(region->base, region->size)) ? KSFT_PASS :

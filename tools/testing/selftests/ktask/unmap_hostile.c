@@ -161,6 +161,7 @@ static void uffd_wp(int uffd, int flags, long *left)
 
 	/* Whatever comes to be at these addresses is not protected. */
 	EXPECT(mmap(base, SIZE, RW, flags | MAP_FIXED, -1, 0) == base);
+	EXPECT_EQ(count_protected(base, SIZE), 0);
 	EXPECT(!madvise(base, SIZE, MADV_POPULATE_READ));
 	EXPECT_EQ(count_protected(base, SIZE), 0);
 	EXPECT(!munmap(around, SIZE + MIB(2)));
