@@ -11,7 +11,7 @@ time_of()
 	local t
 
 	t=$(sed -n 's/^timeout=//p' "$1/settings" 2>/dev/null)
-	echo $((${t:-60} * $(cat slowness 2>/dev/null || echo 2)))
+	echo $((${t:-120} * $(cat slowness 2>/dev/null || echo 2)))
 }
 
 while IFS=: read -r collection program; do
