@@ -29,7 +29,7 @@ cases=${CASES:-
 	munmap/file/512 munmap/cow/512}
 
 # Below the floor, and the two sizes around it
-small='munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
+small='munmap/4 munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
        exit/64 exit/1024 exit/8192'
 
 # job NAME SCRIPT ARGUMENTS...: a payload with what the guest has to run.

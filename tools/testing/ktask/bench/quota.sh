@@ -39,7 +39,6 @@ sample()
 	read -r ns <&"$out"
 	usage=$(($(number usage_usec) - usage))
 	throttled=$(($(number throttled_usec) - throttled))
-	pid=$COPROC_PID
 	exec {in}>&- {out}<&-
 	wait "$pid"
 	echo "$all" >"$switch"
