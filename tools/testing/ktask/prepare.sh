@@ -86,13 +86,15 @@ put()
 	mkdir -p "$tree/$(dirname "$2")"
 	cp "$1" "$tree/$2.ktask-tmp"
 	mv -f "$tree/$2.ktask-tmp" "$tree/$2"
-	say "updated $2"
 }
 
 take_back()
 {
-	if [ -e "$pristine/$1" ]; then
-		cmp -s "$pristine/$1" "$tree/$1" || put "$pristine/$1" "$1"
+	if cmp -s "$pristine/$1" "$tree/$1"; then
+		return
+	elif [ -e "$pristine/$1" ]; then
+		put "$pristine/$1" "$1"
+		say "put back $1"
 	else
 		rm -f "$tree/$1"
 		rmdir -p --ignore-fail-on-non-empty "$(dirname "$tree/$1")"
@@ -100,9 +102,19 @@ take_back()
 	fi
 }
 
+# Names say what a build is about to do, unless there are too many to read.
+tell()
+{
+	if [ $# -gt 8 ]; then
+		say "updated $# files of ktask in the work tree"
+	elif [ $# -gt 0 ]; then
+		say "updated $*"
+	fi
+}
+
 sync_stage()
 {
-	local f
+	local f changed=()
 
 	(cd "$stage" && find . -type f -printf '%P\n' | sort) >"$manifest.new"
 	touch "$manifest"
@@ -114,8 +126,11 @@ sync_stage()
 		take_back "$f"
 	done <"$manifest.gone"
 	while read -r f; do
-		cmp -s "$stage/$f" "$tree/$f" || put "$stage/$f" "$f"
+		cmp -s "$stage/$f" "$tree/$f" && continue
+		put "$stage/$f" "$f"
+		changed+=("$f")
 	done <"$manifest.new"
+	tell "${changed[@]}"
 	mv "$manifest.new" "$manifest"
 }
 
