@@ -35,14 +35,6 @@
 #include "ktask_unmap.h"
 
 /*
- * Less memory than this is left to the stock path. Tearing down 16 MiB of
- * 4 KiB pages takes about a millisecond, of which helpers could save a part
- * and cost some tens of microseconds; below it there is nothing to win worth
- * looking at the VMAs for.
- */
-#define KTASK_UNMAP_FLOOR	SZ_16M
-
-/*
  * The most that one chunk covers, however sparse the range has been so far: a
  * dense gigabyte of 4 KiB pages behind a hole would keep a helper for a tenth
  * of a second. It also bounds how many small VMAs ktask_unmap_iter() walks
@@ -240,12 +232,12 @@ static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
 	ktask_run((void *)start, size, &ctl);
 }
 
-/* Is there enough memory in a range of this many bytes for a task? */
-static bool ktask_unmap_is_large(struct mm_struct *mm, unsigned long bytes)
+/* Is there enough memory for a task? */
+static bool ktask_unmap_is_large(struct mm_struct *mm)
 {
 	unsigned long pages;
 
-	if (bytes < KTASK_UNMAP_FLOOR || !ktask_enabled())
+	if (!ktask_enabled())
 		return false;
 
 	pages = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS);
@@ -279,7 +271,7 @@ static void ktask_unmap_serial_part(struct mmu_gather *tlb,
 }
 
 /**
- * ktask_unmap_vmas - unmap_vmas() for large ranges
+ * __ktask_unmap_vmas - unmap_vmas() for large ranges
  * @tlb: the caller's gather
  * @mas: maple state of @vma, or of the one after it
  * @vma: the first VMA
@@ -294,10 +286,10 @@ static void ktask_unmap_serial_part(struct mmu_gather *tlb,
  *
  * Return: false, with nothing done, if the range is to be unmapped serially.
  */
-bool ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
-		      struct vm_area_struct *vma, unsigned long start,
-		      unsigned long end, unsigned long tree_end,
-		      struct zap_details *details, bool mm_wr_locked)
+bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
+			struct vm_area_struct *vma, unsigned long start,
+			unsigned long end, unsigned long tree_end,
+			struct zap_details *details, bool mm_wr_locked)
 {
 	struct ktask_unmap unmap = {
 		.mm = tlb->mm,
@@ -313,7 +305,7 @@ bool ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 	/* A mapping that failed half-way is in no tree: see unmap_region(). */
 	if (mas->tree == &tlb->mm->mm_mt && tree_end != ULONG_MAX)
 		return false;
-	if (!ktask_unmap_is_large(tlb->mm, end - start))
+	if (!ktask_unmap_is_large(tlb->mm))
 		return false;
 
 	ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end, details,
@@ -325,7 +317,7 @@ bool ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 }
 
 /**
- * ktask_zap_vma - zap a large range within a VMA
+ * __ktask_zap_vma - zap a large range within a VMA
  * @tlb: the caller's gather
  * @vma: the VMA
  * @start: first address to zap
@@ -337,9 +329,9 @@ bool ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
  *
  * Return: false, with nothing done, if the range is to be zapped serially.
  */
-bool ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
-		   unsigned long start, unsigned long end,
-		   struct zap_details *details)
+bool __ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
+		     unsigned long start, unsigned long end,
+		     struct zap_details *details)
 {
 	struct ktask_unmap unmap = {
 		.mm = tlb->mm,
@@ -354,7 +346,7 @@ bool ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
 	 * for many VMAs that map little each.
 	 */
 	if (details || ktask_unmap_serial(vma) ||
-	    !ktask_unmap_is_large(tlb->mm, end - start))
+	    !ktask_unmap_is_large(tlb->mm))
 		return false;
 
 	if (vma->vm_file)
