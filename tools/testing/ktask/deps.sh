@@ -35,7 +35,9 @@ mapfile -t todo < <(missing)
 
 install_all()
 {
-	apt-get update && DEBIAN_FRONTEND=noninteractive \
+	# A source that does not answer matters only if it is the one needed.
+	apt-get update || :
+	DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y --no-install-recommends "${todo[@]}"
 }
 
