@@ -199,11 +199,14 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 static int ktask_unmap_chunk(void *start, void *end, void *arg)
 {
 	const struct ktask_unmap *unmap = arg;
-	unsigned long first = max_t(unsigned long, start, unmap->start);
-	unsigned long last = min_t(unsigned long, end, unmap->end);
+	unsigned long first = (unsigned long)start;
+	unsigned long last = (unsigned long)end;
 	struct ktask_unmap_walk walk;
 	struct vm_area_struct *vma;
 	struct mmu_gather tlb;
+
+	first = max(first, unmap->start);
+	last = min(last, unmap->end);
 
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
