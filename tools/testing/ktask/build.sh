@@ -43,7 +43,11 @@ show_progress()
 
 	drop_locks
 	[ ! -t 2 ] || pause=2
-	while sleep "$pause"; do
+	# A sleep that outlived this would keep whoever reads our output waiting.
+	trap 'kill "$!"; exit' TERM
+	while :; do
+		sleep "$pause" &
+		wait "$!"
 		say_for_now "building $variant: $(how_far), $((SECONDS - start)) s"
 	done
 }
@@ -72,7 +76,7 @@ compile()
 
 	mkdir -p "$(dirname "$log")"
 	say "building the $variant kernel (log: $log)"
-	show_progress &
+	show_progress >/dev/null &
 	ticker=$!
 	kmake -j"$KT_JOBS" KCFLAGS="${KCFLAGS:-}" vmlinux >"$log" 2>&1 </dev/null || rc=$?
 	kill "$ticker"
