@@ -1940,8 +1940,8 @@ int main(int argc, char **argv)
 	char root[PATH_MAX], max_threads[32];
 	size_t i;
 
+	/* No plan before what may skip the whole: that would be 1 of 23. */
 	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(tests));
 	if (read_text(MAX_THREADS, max_threads, sizeof(max_threads)) <= 0)
 		ksft_exit_skip("kernel without CONFIG_KTASK\n");
 	if (cg_find_unified_root(root, sizeof(root), NULL))
@@ -1953,6 +1953,7 @@ int main(int argc, char **argv)
 		ksft_exit_skip("cannot enable the cpu controller\n");
 	if (!have_ktask_files(root))
 		ksft_exit_skip("kernel without CONFIG_CGROUP_KTASK\n");
+	ksft_set_plan(ARRAY_SIZE(tests));
 
 	cg_root = root;
 	signal(SIGALRM, bark);
