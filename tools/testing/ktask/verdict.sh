@@ -31,6 +31,12 @@ verdict_closing()
 	sed -n "s/^ktask-init: $nonce //p" "$result/verdict" | tail -n 1
 }
 
+# Of QEMU itself, where it had any.
+last_words()
+{
+	[ ! -s "$result/qemu.log" ] || echo " ($(tail -n 1 "$result/qemu.log" | cut -c1-200))"
+}
+
 machine_failed()
 {
 	say "FAILED: $1 (console: $result/console.log)"
@@ -46,7 +52,7 @@ verdict()
 	trouble=$(verdict_trouble)
 	[ ! -e "$result/hung" ] || machine_failed "hang: $(cat "$result/hung")${trouble:+; $trouble}"
 	[ -z "$trouble" ] || machine_failed "the kernel says: $trouble"
-	[ -n "$closing" ] || machine_failed "the machine went off before the job ended ($(tail -n 1 "$result/qemu.log" | cut -c1-200))"
+	[ -n "$closing" ] || machine_failed "the machine went off before the job ended$(last_words)"
 	status=$(echo "$closing" | sed -n 's/.*status=\([0-9]*\).*/\1/p')
 	taint=$(echo "$closing" | sed -n 's/.*taint=\([0-9]*\).*/\1/p')
 	# Bit 9: a warning. Bit 7: an oops. Bit 5: a bad page. Bit 14: a lockup.
