@@ -16,9 +16,9 @@ tree=$home/tree
 stage=$home/stage
 manifest=$home/manifest
 
-# The overlay is what lies in a directory, at its Linux path. Not overlaid:
-# files of the top directory, patches/, hidden directories, and what builds and
-# boots the result.
+# The overlay is what lies in a directory that Linux has too, such as kernel/.
+# Not overlaid: files of the top directory, all other directories, and what
+# builds and boots the result.
 overlay_files()
 {
 	(
@@ -28,7 +28,9 @@ overlay_files()
 		else
 			find . -type f -printf '%P\n'
 		fi
-	) | grep / | grep -Ev '^(\.|patches/|tools/testing/ktask/)' | sort -u
+	) | grep / | grep -v '^tools/testing/ktask/' | sort -u | while read -r f; do
+		[ ! -d "$pristine/${f%%/*}" ] || echo "$f"
+	done
 }
 
 patches()
@@ -49,7 +51,7 @@ follow_ksrc()
 {
 	[ -n "${KSRC:-}" ] || return 0
 	sed 's|^|/|' "$manifest" >"$home/exclude" 2>/dev/null || :>"$home/exclude"
-	rsync -a --delete --exclude-from="$home/exclude" "$pristine/" "$tree/"
+	rsync -a --delete --exclude-from="$home/exclude" "$pristine/" "$tree/" >/dev/null
 }
 
 stage_overlay()
