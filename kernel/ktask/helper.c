@@ -612,10 +612,11 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	keep = loan->work(&helper->worker, loan->job);
 	ktask_outfit_return(&own, helper);
 
-	if (helper->counted)
-		atomic_dec(&loan->nr);
 	ns = task_sched_runtime(current) - ns;
 	ktask_helper_leave(helper);
+	/* Only now: nobody is to take its place while it is still there. */
+	if (helper->counted)
+		atomic_dec(&loan->nr);
 	atomic_set(&helper->state, KTASK_HELPER_IDLE);
 
 	/*
