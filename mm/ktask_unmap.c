@@ -14,8 +14,8 @@
  * whole of hugetlb and PFN mappings. So are MMU notifiers, by our callers.
  *
  * A chunk's gather is nested in the caller's, so each chunk ends with a flush
- * of the whole TLB on the CPUs that use the address space: once in half a
- * millisecond, and of hardly any CPU where the address space is at its end.
+ * of the whole TLB on the CPUs that use the address space. The caller's CPU is
+ * none of them: see ktask_unmap_leave_mm().
  *
  * The caller holds mmap_lock, or owns VMAs that it has already detached, and
  * waits for all threads; that is why helpers may walk VMAs and page tables
@@ -25,6 +25,7 @@
 #include <linux/ktask.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/mmu_context.h>
 #include <linux/sizes.h>
 #include <linux/swap.h>
 #include <linux/uprobes.h>
@@ -196,6 +197,35 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 					   nsteps, &left);
 }
 
+/*
+ * Unmapping needs no user address, so let the caller's CPU stop using the
+ * address space, as a kernel thread's may, until ktask_unmap_return_to_mm().
+ * Otherwise each chunk of each helper would interrupt the caller for a flush.
+ * A context switch may bring the address space back, hence once per chunk.
+ *
+ * Being lazy alone would not do: nested flushes do not spare lazy CPUs, and an
+ * NMI that looks at user memory has to find that it must not.
+ */
+static void ktask_unmap_leave_mm(struct mm_struct *mm)
+{
+	if (current->mm != mm)
+		return;
+
+	guard(irq)();
+	enter_lazy_tlb(mm, current);
+	leave_mm();
+}
+
+/* Catches up on the flushes that were missed. */
+static void ktask_unmap_return_to_mm(struct mm_struct *mm)
+{
+	if (current->mm != mm)
+		return;
+
+	guard(irq)();
+	switch_mm_irqs_off(mm, mm, current);
+}
+
 static int ktask_unmap_chunk(void *start, void *end, void *arg)
 {
 	const struct ktask_unmap *unmap = arg;
@@ -208,6 +238,7 @@ static int ktask_unmap_chunk(void *start, void *end, void *arg)
 	first = max(first, unmap->start);
 	last = min(last, unmap->end);
 
+	ktask_unmap_leave_mm(unmap->mm);
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
 	else
@@ -233,6 +264,7 @@ static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
 	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
 
 	ktask_run((void *)start, size, &ctl);
+	ktask_unmap_return_to_mm(unmap->mm);
 }
 
 /* Is there enough memory for a task? */
