@@ -193,6 +193,18 @@ static void ktask_chunk_failed(struct ktask_job *job,
 	list_add_tail(&worker->failed_node, &next->failed_node);
 }
 
+/*
+ * A chunk that was cut short, because the task ends or the cost was not known
+ * then, says nothing about what a whole one would cost unless it cost that.
+ */
+static void ktask_job_adapt(struct ktask_job *job, size_t units, u64 ns)
+{
+	if (units >= READ_ONCE(job->chunk) || ns > KTASK_CHUNK_NS)
+		WRITE_ONCE(job->chunk, ktask_chunk_adapt(units, ns,
+							 job->min_chunk,
+							 job->max_chunk));
+}
+
 /* Do one chunk, and learn what it cost. */
 static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 			   struct ktask_chunk *chunk)
@@ -210,9 +222,7 @@ static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 	/* The clocks of two CPUs may differ by a little, if it migrated. */
 	ns = max_t(s64, local_clock() - ns, 1);
 	atomic_long_inc(&job->chunks);
-	WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
-						 job->min_chunk,
-						 job->max_chunk));
+	ktask_job_adapt(job, chunk->units, ns);
 	if (!worker->helper) {
 		job->cost_units = chunk->units;
 		job->cost_ns = ns;

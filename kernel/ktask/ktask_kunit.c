@@ -1373,7 +1373,8 @@ static void test_chunk_size(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(9, 100, 10, 8), 9);
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 10, 1), 100);
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 10, 2), 20);
-	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 100, 1, UINT_MAX), 1);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 160, 1, 10), 20);
+	KUNIT_EXPECT_EQ(test, ktask_chunk_size(100, 7, 1, UINT_MAX), 1);
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX, SIZE_MAX, 1, 1), SIZE_MAX);
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX, SIZE_MAX, 1, 2), SIZE_MAX / 4);
 	KUNIT_EXPECT_EQ(test, ktask_chunk_size(SIZE_MAX - 1, 0, SIZE_MAX, 3),

@@ -18,7 +18,8 @@
  *
  * Guided self-scheduling (Polychronopoulos and Kuck, 1987): towards the end of
  * a task chunks become a fraction of each thread's share, so that no thread is
- * left alone with a big one.
+ * left alone with a big one. An eighth of @chunk is little enough to wait for;
+ * smaller ones would only cost more.
  *
  * Return: units, at most @left; a multiple of @min_chunk unless it is @left.
  */
@@ -26,7 +27,7 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 			unsigned int threads)
 {
 	if (threads > 1)
-		chunk = min(chunk, left / threads / 2);
+		chunk = min(chunk, max(left / threads / 2, chunk / 8));
 	chunk -= chunk % min_chunk;
 	chunk = max(chunk, min_chunk);
 

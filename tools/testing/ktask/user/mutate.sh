@@ -11,6 +11,8 @@ trap 'rm -rf "$dir"' EXIT
 # One mutant a line, as a sed expression.
 mutants=(
 	's|left / threads / 2|left / threads|'
+	's|max(left / threads / 2, chunk / 8)|left / threads / 2|'
+	's|chunk / 8|chunk / 2|'
 	's|threads > 1)|threads > 2)|'
 	's|chunk -= chunk % min_chunk;||'
 	's|chunk = max(chunk, min_chunk);||'

@@ -34,8 +34,9 @@ static void chunk_size_bounds(void)
 		{ 100, 100, 10, 1, 100 },	/* alone: no need to share */
 		{ 100, 100, 10, 2, 20 },	/* half of a half, rounded down */
 		{ 100, 100, 1, 2, 25 },
-		{ 100, 100, 1, 50, 1 },
-		{ 100, 100, 1, UINT_MAX, 1 },
+		{ 100, 100, 1, 50, 12 },	/* an eighth at least */
+		{ 100, 100, 1, UINT_MAX, 12 },
+		{ 100, 7, 1, UINT_MAX, 1 },
 		{ 97, 97, 89, 2, 89 },
 		{ 8, 0, 1, 1, 1 },		/* a hint of nothing */
 		{ 8, 0, 3, 4, 3 },
@@ -65,9 +66,9 @@ static void chunk_size_definition(void)
 		unsigned int threads = rnd_scale(1, UINT_MAX);
 		u128 bound = chunk, want;
 
-		/* Each thread has at least two more chunks to come. */
+		/* Each thread has two more chunks to come, or they are small. */
 		if (threads > 1 && bound * 2 * threads > left)
-			bound = (u128)left / (2 * (u128)threads);
+			bound = max((u128)left / (2 * (u128)threads), bound / 8);
 		want = bound / min_chunk * min_chunk;
 		if (want < min_chunk)
 			want = min_chunk;
