@@ -35,13 +35,15 @@ small='munmap/4 munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/
 # job NAME SCRIPT ARGUMENTS...: a payload with what the guest has to run.
 job()
 {
-	local name=$1 script=$2
+	local name=$1 script=$2 program
 
 	shift 2
 	rm -rf "${results:?}/$name"
 	mkdir -p "$results/$name"
-	"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$bench/teardown.c" \
-		-o "$results/$name/teardown" || die "teardown.c does not compile"
+	for program in teardown pace; do
+		"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$bench/$program.c" \
+			-o "$results/$name/$program" || die "$program.c does not compile"
+	done
 	cp "$bench/$script" "$results/$name/"
 	echo "exec bash ./$script $*" >"$results/$name/job.sh"
 }

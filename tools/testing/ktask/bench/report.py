@@ -26,6 +26,9 @@ set xtics ({tics})
 plot for [i=0:{modes}] 'speed.dat' index i using 1:2 title columnhead(1) pt 7 ps 0.7
 """
 
+# How much slower than its best a host may be to be called calm
+CALM = 0.10
+
 MODES = ('off', 'on', 'own')
 TITLES = {'off': '"ktask off"', 'on': '"ktask on"', 'own': '"own threads"'}
 
@@ -53,10 +56,11 @@ def spread(samples):
 
 
 def pair_ratio(off, other):
-    """Median of the ratios of samples of the same repetition."""
+    """Median of the ratios of samples of the same repetition, or None."""
     by_rep = {row['rep']: int(row['ns']) for row in other}
-    return statistics.median(int(row['ns']) / by_rep[row['rep']]
-                             for row in off if row['rep'] in by_rep)
+    ratios = [int(row['ns']) / by_rep[row['rep']]
+              for row in off if row['rep'] in by_rep]
+    return statistics.median(ratios) if ratios else None
 
 
 def ratio(off, other, field='ns'):
@@ -65,21 +69,56 @@ def ratio(off, other, field='ns'):
             statistics.median(values(other, field)))
 
 
+def row_pace(row):
+    """The slower pace of the host around a sample."""
+    return max(int(row['pace_before']), int(row['pace_after']))
+
+
+def calm_pace(table):
+    """The slowest pace at which the host counts as calm: CALM above its best.
+
+    Its best is what one in twenty was faster than.
+    """
+    paces = [row_pace(row) for modes in table.values()
+             for rows in modes.values() for row in rows]
+    return statistics.quantiles(paces, n=20, method='inclusive')[0] * (1 + CALM)
+
+
+def report_cases(table):
+    """A line for each case that was measured in all its modes."""
+    print(f'{"case":22} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"own":>7}'
+          f' {"samples":>9}')
+    for key, modes in table.items():
+        off, on, own = (modes[mode] for mode in MODES)
+        if not off or not on:
+            print(f'{" ".join(key) + " MiB":22} none')
+            continue
+        pairs = pair_ratio(off, on)
+        print(f'{" ".join(key) + " MiB":22}'
+              f' {spread(values(off, "ns", 1e6)):>24}'
+              f' {spread(values(on, "ns", 1e6)):>24}'
+              f' {ratio(off, on):6.2f}x'
+              + (f' {pairs:8.2f}x' if pairs else f' {"-":>9}')
+              + (f' {ratio(off, own):6.2f}x' if own else f' {"":7}')
+              + f' {f"{len(off)}/{len(on)}":>9}')
+    print()
+
+
 def report_speed(path):
     """How much faster; 'own' is what a program's own two threads achieve."""
     table = load(path, ('how', 'layout', 'mib'))
     print('Time in ms: median and [quartiles]. own: two threads of the program'
-          ' itself, MADV_DONTNEED\nof a half each and then munmap(), with ktask off.\n')
-    print(f'{"case":24} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"own":>7}')
-    for key, modes in table.items():
-        off, on, own = (modes[mode] for mode in MODES)
-        print(f'{" ".join(key) + " MiB":24}'
-              f' {spread(values(off, "ns", 1e6)):>24}'
-              f' {spread(values(on, "ns", 1e6)):>24}'
-              f' {ratio(off, on):6.2f}x {pair_ratio(off, on):8.2f}x'
-              + (f' {ratio(off, own):6.2f}x' if own else ''))
-    pairs = {len(modes['on']) for modes in table.values()}
-    print(f'\n{min(pairs)} pairs of each at least; off and on in turn, the first left out.\n')
+          ' itself, MADV_DONTNEED\nof a half each and then munmap(), with ktask off.'
+          ' Off and on in turn; samples of each.\n')
+    report_cases(table)
+
+    limit = calm_pace(table)
+    calm = {key: collections.defaultdict(list, {
+        mode: [row for row in rows if row_pace(row) <= limit]
+        for mode, rows in modes.items()}) for key, modes in table.items()}
+    print(f'Only samples before and after which the host had both its CPUs: a loop on each of\n'
+          f'them took at most {CALM:.0%} more than at its best ({limit / 1e6:.2f} ms).\n')
+    report_cases(calm)
     return table
 
 

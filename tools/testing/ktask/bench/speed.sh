@@ -13,26 +13,45 @@ shift
 switch=/proc/sys/debug/ktask_max_threads
 all=$(<"$switch")
 
+# The host's pace is taken when the memory is in use, and when it is gone.
+teardown()
+{
+	local word ns before after pid in out
+
+	coproc ./teardown -w "$1" "$2" $(($3 * 1024))
+	pid=$COPROC_PID
+	exec {in}>&"${COPROC[1]}" {out}<&"${COPROC[0]}"
+	read -r word <&"$out"
+	[ "$word" = ready ] || { echo "teardown is not ready: $word"; exit 1; }
+	before=$(./pace)
+	echo go >&"$in"
+	read -r ns <&"$out"
+	after=$(./pace)
+	exec {in}>&- {out}<&-
+	wait "$pid"
+	sample="$ns,$before,$after"
+}
+
 # A program's own two threads are compared with one, so ktask stays off.
 sample()
 {
-	local rep=$1 mode=$2 how=$3 layout=$4 mib=$5 ns
+	local rep=$1 mode=$2 how=$3 layout=$4 mib=$5 sample
 
 	case $mode in
 	on)		echo "$all" >"$switch" ;;
 	off | own)	echo 1 >"$switch" ;;
 	esac
 	[ "$mode" != own ] || how=halves
-	ns=$(./teardown "$how" "$layout" $((mib * 1024)))
-	[ "$rep" -eq 0 ] || echo "$3,$layout,$mib,$rep,$mode,$ns" >>"$OUT/speed.csv"
+	teardown "$how" "$layout" "$mib"
+	[ "$rep" -eq 0 ] || echo "$3,$layout,$mib,$rep,$mode,$sample" >>"$OUT/speed.csv"
 }
 
-echo "how,layout,mib,rep,mode,ns" >"$OUT/speed.csv"
-for case; do
-	IFS=/ read -r how layout mib <<<"$case"
-	echo "$how $layout $mib MiB"
-	# The first repetition warms up. Who comes first changes with each.
-	for ((rep = 0; rep <= reps; rep++)); do
+echo "how,layout,mib,rep,mode,ns,pace_before,pace_after" >"$OUT/speed.csv"
+for ((rep = 0; rep <= reps; rep++)); do
+	echo "repetition $rep of $reps"
+	for case; do
+		IFS=/ read -r how layout mib <<<"$case"
+		# The first repetition warms up. Who comes first changes with each.
 		modes='off on'
 		[ "$how" != munmap ] || modes='off on own'
 		[ $((rep % 2)) -eq 0 ] || modes=$(echo "$modes" | tac -s ' ' | xargs)
