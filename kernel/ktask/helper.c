@@ -62,8 +62,8 @@ enum ktask_helper_state {
  * @loan: what it works for, while on loan
  * @cset: the caller's css_set as it was when the helper was lent
  * @cpus: room for the CPUs that the caller may run on
- * @counted: it is part of the loan's count; it clears this when it finds that
- *	it is one too many
+ * @leaving: it found that it is one too many, and is part of the loan's count
+ *	of those
  * @shed: the cgroup whose cap it leaves for, or NULL
  * @worker: the core's
  */
@@ -75,7 +75,7 @@ struct ktask_helper {
 	struct ktask_loan	*loan;
 	struct css_set		*cset;
 	cpumask_var_t		cpus;
-	bool			counted;
+	bool			leaving;
 	struct task_group	*shed;
 	struct ktask_worker	worker;
 };
@@ -401,7 +401,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 
 	helper->loan = loan;
 	helper->cset = cset;
-	helper->counted = true;
+	helper->leaving = false;
 	helper->shed = NULL;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
@@ -491,15 +491,17 @@ void ktask_loan_settle(struct ktask_loan *loan)
 /* Leave because there are more helpers than the budget has room for? */
 static bool ktask_over_budget(struct ktask_loan *loan)
 {
+	/* Pairs with the release in ktask_helper_serve(). */
+	int nr = atomic_read_acquire(&loan->nr);
+	int leaving = atomic_read(&loan->leaving);
 	struct ktask_budget budget;
-	int nr = atomic_read(&loan->nr);
 
 	ktask_budget_make(&budget, loan->caller, nr);
 	do {
-		if (nr <= budget.helpers)
-			return false;
 		/* Only as many leave as are too many. */
-	} while (!atomic_try_cmpxchg(&loan->nr, &nr, nr - 1));
+		if (nr - leaving <= (int)budget.helpers)
+			return false;
+	} while (!atomic_try_cmpxchg(&loan->leaving, &leaving, leaving + 1));
 
 	return true;
 }
@@ -518,13 +520,14 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 	struct ktask_loan *loan = helper->loan;
 
 	helper->shed = ktask_cap_shed(helper->cset);
-	if (!helper->shed && ktask_over_budget(loan))
-		helper->counted = false;
-	else if (!helper->shed &&
-		 ktask_cset_is_current(helper->cset, loan->caller) &&
-		 cpumask_subset(helper->cpus, &loan->caller->cpus_mask) &&
-		 ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
-		return true;
+	if (!helper->shed &&
+	    ktask_cset_is_current(helper->cset, loan->caller) &&
+	    cpumask_subset(helper->cpus, &loan->caller->cpus_mask) &&
+	    ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY)) {
+		helper->leaving = ktask_over_budget(loan);
+		if (!helper->leaving)
+			return true;
+	}
 
 	guard(spinlock)(&loan->lock);
 	loan->stats[KTASK_STAT_CANCELLED]++;
@@ -614,9 +617,14 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 
 	ns = task_sched_runtime(current) - ns;
 	ktask_helper_leave(helper);
-	/* Only now: nobody is to take its place while it is still there. */
-	if (helper->counted)
-		atomic_dec(&loan->nr);
+	/*
+	 * Only now: nobody is to take its place while it is still there. The
+	 * release pairs with the acquire in ktask_over_budget(): one helper
+	 * too many may think that it has to leave, but none that it may stay.
+	 */
+	if (helper->leaving)
+		atomic_dec(&loan->leaving);
+	atomic_dec_return_release(&loan->nr);
 	atomic_set(&helper->state, KTASK_HELPER_IDLE);
 
 	/*

@@ -103,7 +103,8 @@ struct ktask_worker {
  * @work: called by each helper. Returns true to keep the helper from being
  *	lent again until ktask_helper_release()
  * @job: passed to @work
- * @nr: helpers on loan, less those that have decided to leave
+ * @nr: helpers on loan
+ * @leaving: those of them that found they are too many
  * @lock: protects @helpers, @waiting and @stats
  * @helpers: on loan, the one lent first comes first
  * @waiting: the caller sleeps until @helpers is empty
@@ -119,6 +120,7 @@ struct ktask_loan {
 	bool			(*work)(struct ktask_worker *worker, void *job);
 	void			*job;
 	atomic_t		nr;
+	atomic_t		leaving;
 	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
 	bool			waiting;
