@@ -664,6 +664,8 @@ static void test_iterator(struct kunit *test)
 		list.task->busy_us = 20;
 		test_list_make(test, &list);
 		ktask_ctl_set_iter_func(&ctl, test_list_iter);
+		/* Many chunks, so that threads meet in the iterator. */
+		ctl.kc_max_chunk_size = 4;
 		KUNIT_EXPECT_EQ(test, ktask_run(list.items, sizes[i], &ctl), 0);
 		expect_all_done(test, list.task);
 	}
