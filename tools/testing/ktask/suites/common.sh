@@ -48,7 +48,8 @@ run_kunit()
 
 	dir=$(payload_dir "kunit-$variant")
 	cp "$KT_DIR/guest/kunit.sh" "$dir/job.sh"
-	boot "kunit-$variant" --variant "$variant" --cpus 4 --timeout $((150 * $(slowness "$variant"))) \
+	# kmemleak takes its time for each gigabyte.
+	boot "kunit-$variant" --variant "$variant" --cpus 4 --mem 1G --timeout $((150 * $(slowness "$variant"))) \
 		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
 }
 
