@@ -58,21 +58,15 @@ typedef void (*ktask_undo_func)(void *start, void *end, void *arg);
  */
 typedef void *(*ktask_iter_func)(void *position, size_t nsteps, void *arg);
 
-/**
- * ktask_iter_range - advance a position that is a plain number
- * @position: where to start from
- * @nsteps: units to advance by
- * @arg: not used
- *
- * The default of &ktask_ctl.kc_iter_func. Tasks that use it get their chunks
- * without taking a lock.
- *
- * Return: @position + @nsteps.
- */
+#ifdef CONFIG_KTASK
+/* Not inline: a task is a plain range if its iterator has this address. */
+void *ktask_iter_range(void *position, size_t nsteps, void *arg);
+#else
 static inline void *ktask_iter_range(void *position, size_t nsteps, void *arg)
 {
 	return (void *)((unsigned long)position + nsteps);
 }
+#endif
 
 /**
  * struct ktask_node - the part of a task that is best done on one NUMA node

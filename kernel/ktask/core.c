@@ -79,6 +79,23 @@ bool ktask_enabled(void)
 }
 EXPORT_SYMBOL_GPL(ktask_enabled);
 
+/**
+ * ktask_iter_range - advance a position that is a plain number
+ * @position: where to start from
+ * @nsteps: units to advance by
+ * @arg: not used
+ *
+ * The default of &ktask_ctl.kc_iter_func. Tasks that use it get their chunks
+ * without taking a lock.
+ *
+ * Return: @position + @nsteps.
+ */
+void *ktask_iter_range(void *position, size_t nsteps, void *arg)
+{
+	return (void *)((unsigned long)position + nsteps);
+}
+EXPORT_SYMBOL_GPL(ktask_iter_range);
+
 static size_t ktask_node_left(struct ktask_node *kn)
 {
 	return kn->kn_task_size - (size_t)atomic_long_read(&kn->kn_next);
