@@ -615,6 +615,7 @@ static void *test_list_iter(void *position, size_t nsteps, void *arg)
 	/* Nobody else is in here. */
 	if (atomic_inc_return(&list->in_iter) != 1)
 		atomic_inc(&list->task->bad);
+	udelay(20);	/* long enough to be met */
 	while (nsteps--)
 		item = item->next;
 	atomic_dec(&list->in_iter);
