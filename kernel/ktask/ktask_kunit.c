@@ -28,6 +28,9 @@
 /* Positions of the units of tests: plain numbers from here on */
 #define TEST_START		0x10000UL
 
+/* Time in an iterator, under its lock: long enough for threads to meet there */
+#define TEST_ITER_US		20
+
 #define TEST_THREADS		64
 #define TEST_FAILURES		4
 
@@ -615,7 +618,7 @@ static void *test_list_iter(void *position, size_t nsteps, void *arg)
 	/* Nobody else is in here. */
 	if (atomic_inc_return(&list->in_iter) != 1)
 		atomic_inc(&list->task->bad);
-	udelay(20);	/* long enough to be met */
+	udelay(TEST_ITER_US);
 	while (nsteps--)
 		item = item->next;
 	atomic_dec(&list->in_iter);
