@@ -210,18 +210,6 @@ static void ktask_chunk_failed(struct ktask_job *job,
 	list_add_tail(&worker->failed_node, &next->failed_node);
 }
 
-/*
- * A chunk that was cut short, because the task ends or the cost was not known
- * then, says nothing about what a whole one would cost unless it cost that.
- */
-static void ktask_job_adapt(struct ktask_job *job, size_t units, u64 ns)
-{
-	if (units >= READ_ONCE(job->chunk) || ns > KTASK_CHUNK_NS)
-		WRITE_ONCE(job->chunk, ktask_chunk_adapt(units, ns,
-							 job->min_chunk,
-							 job->max_chunk));
-}
-
 /* Do one chunk, and learn what it cost. */
 static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 			   struct ktask_chunk *chunk)
@@ -239,7 +227,10 @@ static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 	/* The clocks of two CPUs may differ by a little, if it migrated. */
 	ns = max_t(s64, local_clock() - ns, 1);
 	atomic_long_inc(&job->chunks);
-	ktask_job_adapt(job, chunk->units, ns);
+	if (ktask_chunk_tells(READ_ONCE(job->chunk), chunk->units, ns))
+		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
+							 job->min_chunk,
+							 job->max_chunk));
 	if (!worker->helper) {
 		job->cost_units = chunk->units;
 		job->cost_ns = ns;

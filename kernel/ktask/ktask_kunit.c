@@ -699,22 +699,6 @@ static void test_iterator_errors(struct kunit *test)
 	}
 }
 
-/* Plain ranges do without the lock, and without what it protects. */
-static void test_range_without_lock(struct kunit *test)
-{
-	struct test_task *t = test_task_new(test, 100, 1);
-	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
-	struct ktask_node node = {
-		.kn_start = (void *)TEST_START,
-		.kn_task_size = t->size,
-		.kn_nid = NUMA_NO_NODE,
-	};
-
-	KUNIT_EXPECT_EQ(test, ktask_run_numa(&node, 1, &ctl), 0);
-	expect_all_done(test, t);
-	KUNIT_EXPECT_PTR_EQ(test, node.kn_position, node.kn_start);
-}
-
 /* Split the units of a task over nodes; their positions stay what they were. */
 static void test_split(struct test_task *t, struct ktask_node *nodes,
 		       const size_t *sizes, const int *nids, unsigned int nr)
@@ -731,6 +715,20 @@ static void test_split(struct test_task *t, struct ktask_node *nodes,
 		first += sizes[i];
 	}
 	t->size = first;
+}
+
+/* Plain ranges do without the lock, and without what it protects. */
+static void test_range_without_lock(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 100, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+	const int nid = NUMA_NO_NODE;
+	struct ktask_node node;
+
+	test_split(t, &node, &t->size, &nid, 1);
+	KUNIT_EXPECT_EQ(test, ktask_run_numa(&node, 1, &ctl), 0);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_PTR_EQ(test, node.kn_position, node.kn_start);
 }
 
 static void test_numa_splits(struct kunit *test)

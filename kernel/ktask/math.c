@@ -35,6 +35,22 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 }
 
 /**
+ * ktask_chunk_tells - does what a chunk cost tell what size to give chunks?
+ * @chunk: units that a chunk should have had
+ * @units: units of the chunk just done
+ * @ns: what it cost, in nanoseconds
+ *
+ * A chunk that was cut short, because the task ends or the cost was not known
+ * then, says nothing about what a whole one would cost unless it cost that.
+ *
+ * Return: true if it does.
+ */
+bool ktask_chunk_tells(size_t chunk, size_t units, u64 ns)
+{
+	return units >= chunk || ns > KTASK_CHUNK_NS;
+}
+
+/**
  * ktask_chunk_adapt - what size to give chunks after one was measured
  * @units: units of the chunk just done, at least 1
  * @ns: what it cost, in nanoseconds

@@ -113,9 +113,8 @@ def report_speed(path):
     report_cases(table)
 
     limit = calm_pace(table)
-    calm = {key: collections.defaultdict(list, {
-        mode: [row for row in rows if row_pace(row) <= limit]
-        for mode, rows in modes.items()}) for key, modes in table.items()}
+    calm = {key: {mode: [row for row in modes[mode] if row_pace(row) <= limit]
+                  for mode in MODES} for key, modes in table.items()}
     print(f'Only samples before and after which the host had both its CPUs: a loop on each of\n'
           f'them took at most {CALM:.0%} more than at its best ({limit / 1e6:.2f} ms).\n')
     report_cases(calm)

@@ -101,6 +101,14 @@ static void chunk_size_monotonous(void)
 	}
 }
 
+static void chunk_tells(void)
+{
+	check(ktask_chunk_tells(100, 100, 1), "a whole one");
+	check(ktask_chunk_tells(100, 101, 1), "more than a whole one");
+	check(!ktask_chunk_tells(100, 99, KTASK_CHUNK_NS), "cut short");
+	check(ktask_chunk_tells(100, 99, KTASK_CHUNK_NS + 1), "short but dear");
+}
+
 static void chunk_adapt_bounds(void)
 {
 	static const struct {
@@ -390,6 +398,7 @@ static const struct test_case cases[] = {
 	{ "chunk size: boundaries", chunk_size_bounds },
 	{ "chunk size: definition", chunk_size_definition },
 	{ "chunk size: monotonous", chunk_size_monotonous },
+	{ "adaptation: when", chunk_tells },
 	{ "adaptation: boundaries", chunk_adapt_bounds },
 	{ "adaptation: definition", chunk_adapt_definition },
 	{ "adaptation: monotonous", chunk_adapt_monotonous },

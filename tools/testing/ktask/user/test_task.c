@@ -80,7 +80,7 @@ static void sim_run(struct sim *sim)
 		u64 ns = max(units * sim->unit_ns, 1ULL);
 
 		*clock += ns;
-		if (units >= sim->chunk || ns > KTASK_CHUNK_NS)
+		if (ktask_chunk_tells(sim->chunk, units, ns))
 			sim->chunk = ktask_chunk_adapt(units, ns, sim->min_chunk,
 						       sim->max_chunk);
 	}
