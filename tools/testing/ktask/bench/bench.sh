@@ -44,7 +44,7 @@ job()
 		"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$bench/$program.c" \
 			-o "$results/$name/$program" || die "$program.c does not compile"
 	done
-	cp "$bench/$script" "$results/$name/"
+	cp "$bench/$script" "$bench/held.sh" "$results/$name/"
 	echo "exec bash ./$script $*" >"$results/$name/job.sh"
 }
 

@@ -8,6 +8,8 @@
 
 set -euo pipefail
 
+. ./held.sh
+
 reps=$1 mib=$2
 shift 2
 switch=/proc/sys/debug/ktask_max_threads
@@ -20,35 +22,37 @@ number()
 	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.stat"
 }
 
+# Run a command in the group.
+in_group()
+{
+	echo "$BASHPID" >"$group/cgroup.procs"
+	exec "$@"
+}
+
 # In the group from the start, limited only once its memory is in use.
 sample()
 {
-	local percent=$1 rep=$2 mode=$3 word ns usage throttled pid in out
+	local percent=$1 rep=$2 mode=$3 ns usage throttled before after
 
 	mkdir "$group"
-	coproc { echo "$BASHPID" >"$group/cgroup.procs"
-		 exec ./teardown -w exit pages $((mib * 1024)); }
-	pid=$COPROC_PID
-	exec {in}>&"${COPROC[1]}" {out}<&"${COPROC[0]}"
-	read -r word <&"$out"
-	[ "$word" = ready ] || { echo "teardown is not ready: $word"; exit 1; }
+	hold in_group ./teardown -w exit pages $((mib * 1024))
 	[ "$mode" = on ] || echo 1 >"$switch"
+	before=$(./pace)
 	echo "$((percent * period / 100)) $period" >"$group/cpu.max"
 	usage=$(number usage_usec) throttled=$(number throttled_usec)
-	echo go >&"$in"
-	read -r ns <&"$out"
+	let_go ns
 	usage=$(($(number usage_usec) - usage))
 	throttled=$(($(number throttled_usec) - throttled))
-	exec {in}>&- {out}<&-
-	wait "$pid"
+	after=$(./pace)
+	hold_end
 	echo "$all" >"$switch"
 	rmdir "$group"
 	[ "$rep" -eq 0 ] ||
-		echo "$percent,$mib,$rep,$mode,$ns,$usage,$throttled" >>"$OUT/quota.csv"
+		echo "$percent,$mib,$rep,$mode,$ns,$usage,$throttled,$before,$after" >>"$OUT/quota.csv"
 }
 
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
-echo "percent,mib,rep,mode,ns,usage_usec,throttled_usec" >"$OUT/quota.csv"
+echo "percent,mib,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" >"$OUT/quota.csv"
 for percent; do
 	echo "cpu.max of $percent %"
 	for ((rep = 0; rep <= reps; rep++)); do

@@ -63,10 +63,9 @@ def pair_ratio(off, other):
     return statistics.median(ratios) if ratios else None
 
 
-def ratio(off, other, field='ns'):
-    """Ratio of medians."""
-    return (statistics.median(values(off, field)) /
-            statistics.median(values(other, field)))
+def ratio(off, other, middle=statistics.median, field='ns'):
+    """Ratio of medians, or of what else stands for all samples."""
+    return middle(values(off, field)) / middle(values(other, field))
 
 
 def row_pace(row):
@@ -84,10 +83,19 @@ def calm_pace(table):
     return statistics.quantiles(paces, n=20, method='inclusive')[0] * (1 + CALM)
 
 
+def calm_samples(table):
+    """Those between two moments at which the host was calm."""
+    limit = calm_pace(table)
+    print(f'Only samples before and after which the host had both its CPUs: a loop on each of\n'
+          f'them took at most {CALM:.0%} more than at its best ({limit / 1e6:.2f} ms).\n')
+    return {key: {mode: [row for row in modes[mode] if row_pace(row) <= limit]
+                  for mode in MODES} for key, modes in table.items()}
+
+
 def report_cases(table):
     """A line for each case that was measured in all its modes."""
-    print(f'{"case":22} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"own":>7}'
-          f' {"samples":>9}')
+    print(f'{"case":22} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"best":>7}'
+          f' {"own":>7} {"samples":>9}')
     for key, modes in table.items():
         off, on, own = (modes[mode] for mode in MODES)
         if not off or not on:
@@ -99,6 +107,7 @@ def report_cases(table):
               f' {spread(values(on, "ns", 1e6)):>24}'
               f' {ratio(off, on):6.2f}x'
               + (f' {pairs:8.2f}x' if pairs else f' {"-":>9}')
+              + f' {ratio(off, on, min):6.2f}x'
               + (f' {ratio(off, own):6.2f}x' if own else f' {"":7}')
               + f' {f"{len(off)}/{len(on)}":>9}')
     print()
@@ -109,15 +118,10 @@ def report_speed(path):
     table = load(path, ('how', 'layout', 'mib'))
     print('Time in ms: median and [quartiles]. own: two threads of the program'
           ' itself, MADV_DONTNEED\nof a half each and then munmap(), with ktask off.'
-          ' Off and on in turn; samples of each.\n')
+          ' best: the best sample of each.\nOff and on in turn; samples of each.\n')
     report_cases(table)
 
-    limit = calm_pace(table)
-    calm = {key: {mode: [row for row in modes[mode] if row_pace(row) <= limit]
-                  for mode in MODES} for key, modes in table.items()}
-    print(f'Only samples before and after which the host had both its CPUs: a loop on each of\n'
-          f'them took at most {CALM:.0%} more than at its best ({limit / 1e6:.2f} ms).\n')
-    report_cases(calm)
+    report_cases(calm_samples(table))
     return table
 
 
@@ -159,21 +163,33 @@ def report_small(where):
     print()
 
 
+def report_limits(table):
+    """A line for each mode below each limit."""
+    print(f'{"cpu.max":>8} {"":6}{"CPU time used":>24} {"throttled":>24} {"until gone":>24}'
+          f' {"samples":>8}')
+    for (percent, _), modes in table.items():
+        for mode in 'off', 'on':
+            rows = modes[mode]
+            title = f'{percent + " %" if mode == "off" else "":>8} {mode:6}'
+            if not rows:
+                print(f'{title} none')
+                continue
+            print(f'{title}'
+                  f'{spread(values(rows, "usage_usec", 1e3)):>24}'
+                  f' {spread(values(rows, "throttled_usec", 1e3)):>24}'
+                  f' {spread(values(rows, "ns", 1e6)):>24} {len(rows):8}')
+        if modes['off'] and modes['on']:
+            more = 1 / ratio(modes['off'], modes['on'], field='usage_usec') - 1
+            print(f'{"":15}CPU time used, on against off: {more:+.1%}')
+    print()
+
+
 def report_quota(path):
     """That nothing is used beside the quota, and nothing is throttled more."""
     table = load(path, ('percent', 'mib'))
     print('Exit under cpu.max, all in ms: median and [quartiles].\n')
-    print(f'{"cpu.max":>8} {"":6}{"CPU time used":>24} {"throttled":>24} {"until gone":>24}')
-    for (percent, _), modes in table.items():
-        for mode in 'off', 'on':
-            rows = modes[mode]
-            print(f'{percent + " %" if mode == "off" else "":>8} {mode:6}'
-                  f'{spread(values(rows, "usage_usec", 1e3)):>24}'
-                  f' {spread(values(rows, "throttled_usec", 1e3)):>24}'
-                  f' {spread(values(rows, "ns", 1e6)):>24}')
-        more = 1 / ratio(modes['off'], modes['on'], 'usage_usec') - 1
-        print(f'{"":15}CPU time used, on against off: {more:+.1%}')
-    print()
+    report_limits(table)
+    report_limits(calm_samples(table))
 
 
 def main():

@@ -8,6 +8,8 @@
 
 set -euo pipefail
 
+. ./held.sh
+
 reps=$1
 shift
 switch=/proc/sys/debug/ktask_max_threads
@@ -16,19 +18,13 @@ all=$(<"$switch")
 # The host's pace is taken when the memory is in use, and when it is gone.
 teardown()
 {
-	local word ns before after pid in out
+	local ns before after
 
-	coproc ./teardown -w "$1" "$2" $(($3 * 1024))
-	pid=$COPROC_PID
-	exec {in}>&"${COPROC[1]}" {out}<&"${COPROC[0]}"
-	read -r word <&"$out"
-	[ "$word" = ready ] || { echo "teardown is not ready: $word"; exit 1; }
+	hold ./teardown -w "$1" "$2" $(($3 * 1024))
 	before=$(./pace)
-	echo go >&"$in"
-	read -r ns <&"$out"
+	let_go ns
 	after=$(./pace)
-	exec {in}>&- {out}<&-
-	wait "$pid"
+	hold_end
 	sample="$ns,$before,$after"
 }
 

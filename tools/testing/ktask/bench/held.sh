@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest, sourced: a teardown that waits for the word when its memory is
+# in use. One at a time.
+
+# hold COMMAND...: run it, and return when it has its memory.
+hold()
+{
+	local word
+
+	coproc "$@"
+	held=$COPROC_PID
+	exec {to_held}>&"${COPROC[1]}" {from_held}<&"${COPROC[0]}"
+	read -r word <&"$from_held"
+	[ "$word" = ready ] || { echo "teardown is not ready: $word"; exit 1; }
+}
+
+# let_go VARIABLE: tear its memory down, and say how long that took, in ns.
+let_go()
+{
+	echo go >&"$to_held"
+	read -r "$1" <&"$from_held"
+}
+
+# hold_end: wait until it is gone.
+hold_end()
+{
+	exec {to_held}>&- {from_held}<&-
+	wait "$held"
+}
