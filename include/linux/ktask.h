@@ -96,6 +96,9 @@ struct ktask_node {
  *	a unit varies a lot within a task
  * @kc_max_threads: threads that work on the task at most, the caller included;
  *	0 for no limit
+ * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
+ *	work that has to be done before the caller can die: that keeps its
+ *	helpers
  * @kc_mm: address space that helpers have to use (kthread_use_mm()), or NULL.
  *	The caller holds a reference on its users
  */
@@ -107,6 +110,7 @@ struct ktask_ctl {
 	size_t			kc_min_chunk_size;
 	size_t			kc_max_chunk_size;
 	unsigned int		kc_max_threads;
+	bool			kc_killable;
 	struct mm_struct	*kc_mm;
 };
 
@@ -162,6 +166,15 @@ static inline void ktask_ctl_set_max_threads(struct ktask_ctl *ctl,
 	ctl->kc_max_threads = max_threads;
 }
 
+/**
+ * ktask_ctl_set_killable - let a fatal signal end a task
+ * @ctl: the control block
+ */
+static inline void ktask_ctl_set_killable(struct ktask_ctl *ctl)
+{
+	ctl->kc_killable = true;
+}
+
 #ifdef CONFIG_KTASK
 
 int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
@@ -198,8 +211,9 @@ static inline int __ktask_run(void *start, size_t task_size,
  * Context: process context, may sleep. Under memalloc_*_save() scopes and in
  * early boot as well.
  *
- * Return: 0, or the error of the first chunk that failed. Then every completed
- * chunk was undone, if @ctl has an undo function.
+ * Return: 0, the error of the first chunk that failed, or -EINTR if the task is
+ * killable and its caller was killed. After an error every completed chunk was
+ * undone, if @ctl has an undo function.
  */
 #define ktask_run(start, task_size, ctl)				\
 ({									\

@@ -96,6 +96,18 @@ struct mem_cgroup *ktask_cset_memcg(struct css_set *cset)
 #endif
 }
 
+/**
+ * ktask_cgroup_id - the cgroup that a caller is in, for traces
+ * @caller: the task
+ *
+ * Return: its id, which is the inode number of its directory.
+ */
+u64 ktask_cgroup_id(struct task_struct *caller)
+{
+	guard(rcu)();
+	return cgroup_id(task_dfl_cgroup(caller));
+}
+
 #ifdef CONFIG_CGROUP_KTASK
 /**
  * ktask_cgroup_cpus - CPUs on which helpers of a cgroup's tasks may run

@@ -21,6 +21,7 @@
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 #include <linux/topology.h>
 
 #include "internal.h"
@@ -164,13 +165,22 @@ static bool ktask_take_from(struct ktask_job *job, struct ktask_node *kn,
 	return true;
 }
 
+/* Is no more of the task to be started? */
+static bool ktask_stopped(struct ktask_job *job)
+{
+	if (job->ctl->kc_killable && fatal_signal_pending(job->loan.caller))
+		cmpxchg(&job->error, 0, -EINTR);
+
+	return READ_ONCE(job->error);
+}
+
 /* Take the next chunk of the worker's own node, or of another one. */
 static bool ktask_take_chunk(struct ktask_job *job, struct ktask_worker *worker,
 			     struct ktask_chunk *chunk)
 {
 	size_t i, home = 0;
 
-	if (READ_ONCE(job->error))
+	if (ktask_stopped(job))
 		return false;
 
 	while (home < job->nr_nodes - 1 &&
@@ -198,11 +208,9 @@ static void ktask_chunk_failed(struct ktask_job *job,
 {
 	struct ktask_worker *next;
 
+	cmpxchg(&job->error, 0, error);
+
 	guard(spinlock)(&job->lock);
-
-	if (!job->error)
-		WRITE_ONCE(job->error, error);
-
 	worker->failed = *chunk;
 	list_for_each_entry(next, &job->failed, failed_node)
 		if (ktask_chunk_before(chunk, &next->failed))
@@ -227,6 +235,7 @@ static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 	/* The clocks of two CPUs may differ by a little, if it migrated. */
 	ns = max_t(s64, local_clock() - ns, 1);
 	atomic_long_inc(&job->chunks);
+	ktask_trace_chunk(&job->loan, chunk, ns);
 	if (ktask_chunk_tells(READ_ONCE(job->chunk), chunk->units, ns))
 		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
 							 job->min_chunk,
@@ -427,6 +436,7 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 		lock_map_release(&job.lockdep_map);
 	}
 
+	ktask_trace_start(&job.loan, name, ktask_job_left(&job), job.min_chunk);
 	nested = current->in_ktask;
 	current->in_ktask = 1;
 	ktask_work(&job, &caller);
@@ -435,6 +445,7 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 	ktask_loan_settle(&job.loan);
 	if (job.error)
 		ktask_undo(&job);
+	ktask_trace_end(&job.loan, job.error, atomic_long_read(&job.chunks));
 	ktask_job_account(&job);
 
 	return job.error;

@@ -16,11 +16,13 @@
  * Helpers work at nice 19. A caller that has run out of chunks takes back the
  * helpers that have not started, and lends its own nice value to one of those
  * that have, then to the next: so that waiting never depends on more than one
- * thread at the caller's priority.
+ * thread at the caller's priority. A real-time caller lends its priority as the
+ * waiter for an rt_mutex does, and for no longer.
  */
 #include <linux/cgroup.h>
 #include <linux/cpuset.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
@@ -28,12 +30,14 @@
 #include <linux/sched.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/rt.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <linux/topology.h>
 #include <linux/workqueue.h>
 
+#include "../locking/rtmutex_common.h"
 #include "internal.h"
 
 /* Helpers that a node's pool has from the start and keeps when it shrinks */
@@ -62,6 +66,8 @@ enum ktask_helper_state {
  * @loan: what it works for, while on loan
  * @cset: the caller's css_set as it was when the helper was lent
  * @cpus: room for the CPUs that the caller may run on
+ * @since: when it was lent, in jiffies
+ * @looked: when it last looked at what else runs, in jiffies
  * @leaving: it found that it is one too many, and is part of the loan's count
  *	of those
  * @shed: the cgroup whose cap it leaves for, or NULL
@@ -75,6 +81,8 @@ struct ktask_helper {
 	struct ktask_loan	*loan;
 	struct css_set		*cset;
 	cpumask_var_t		cpus;
+	unsigned long		since;
+	unsigned long		looked;
 	bool			leaving;
 	struct task_group	*shed;
 	struct ktask_worker	worker;
@@ -355,6 +363,7 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 
 static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 {
+	ktask_trace_refuse(loan, limit);
 	loan->refused |= BIT(limit);
 	return false;
 }
@@ -374,6 +383,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 {
 	struct ktask_budget budget;
 	struct ktask_helper *helper;
+	enum ktask_limit limit;
 	struct css_set *cset;
 
 	ktask_budget_make(&budget, loan->caller, want);
@@ -383,10 +393,13 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_LEND))
 		return ktask_loan_refused(loan, KTASK_LIMIT_QUOTA);
 
+	if (ktask_spare_cpus(loan->caller) <= 0)
+		return ktask_loan_refused(loan, KTASK_LIMIT_BUSY);
+
 	cset = ktask_cset_get(loan->caller);
-	if (!ktask_cap_charge(cset, !(loan->refused & BIT(KTASK_LIMIT_CAP)))) {
+	if (!ktask_cap_charge(loan, cset, &limit)) {
 		ktask_cset_put(cset);
-		return ktask_loan_refused(loan, KTASK_LIMIT_CAP);
+		return ktask_loan_refused(loan, limit);
 	}
 
 	helper = ktask_pools_take(nid);
@@ -401,6 +414,8 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 
 	helper->loan = loan;
 	helper->cset = cset;
+	helper->since = jiffies;
+	helper->looked = jiffies;
 	helper->leaving = false;
 	helper->shed = NULL;
 	helper->worker.helper = helper;
@@ -408,6 +423,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	ktask_cset_enter(helper->task, cset);
 
 	atomic_inc(&loan->nr);
+	ktask_trace_lend(loan, helper->task);
 
 	/* Under the lock a helper that is awake cannot be back in its pool. */
 	guard(spinlock)(&loan->lock);
@@ -440,6 +456,8 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 	list_for_each_entry_safe(helper, tmp, &cancelled, node) {
 		list_del(&helper->node);
 		ktask_helper_leave(helper);
+		ktask_trace_cancel(loan, helper->task, KTASK_LIMIT_END);
+		ktask_trace_return(loan, helper->task, 0);
 		atomic_dec(&loan->nr);
 		ktask_pool_put(helper);
 	}
@@ -454,6 +472,41 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 
 	set_user_nice(helper->task, task_nice(current));
 	helper->loan->stats[KTASK_STAT_RENICED]++;
+	ktask_trace_renice(helper->loan, helper->task, current->normal_prio);
+}
+
+/*
+ * Wait for a helper as for the owner of an rt_mutex, which it is made for this:
+ * so it inherits current's priority or deadline, as these may change, until it
+ * is done. RCU does the same for readers that a grace period waits for.
+ */
+static void ktask_loan_boost(struct ktask_loan *loan,
+			     struct ktask_helper *helper)
+	__must_hold(&loan->lock)
+{
+	rt_mutex_init(&loan->boost);
+	rt_mutex_init_proxy_locked(&loan->boost.rtmutex, helper->task);
+	loan->boosted = helper;
+	loan->stats[KTASK_STAT_RENICED]++;
+	ktask_trace_renice(loan, helper->task, current->prio);
+	spin_unlock(&loan->lock);
+
+	rt_mutex_lock(&loan->boost);
+	rt_mutex_unlock(&loan->boost);
+
+	spin_lock(&loan->lock);
+}
+
+/* Wait for a helper as long as that may take, but look again soon. */
+static void ktask_loan_wait(struct ktask_loan *loan,
+			    struct ktask_helper *helper)
+	__must_hold(&loan->lock)
+{
+	ktask_sched_fetch(helper->task);
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	spin_unlock(&loan->lock);
+	schedule_timeout(1);
+	spin_lock(&loan->lock);
 }
 
 /**
@@ -461,8 +514,8 @@ static void ktask_helper_renice(struct ktask_helper *helper)
  * @loan: the loan of current, which has no work left
  *
  * Cancels the helpers that have not started and waits for the others to end
- * their chunks. The one that was lent first runs at the caller's nice value
- * meanwhile.
+ * their chunks. The one that was lent first runs at the caller's nice value or
+ * real-time priority meanwhile.
  */
 void ktask_loan_settle(struct ktask_loan *loan)
 {
@@ -475,21 +528,21 @@ void ktask_loan_settle(struct ktask_loan *loan)
 	while (!list_empty(&loan->helpers)) {
 		helper = list_first_entry(&loan->helpers, struct ktask_helper,
 					  node);
+		if (rt_or_dl_task(current)) {
+			ktask_loan_boost(loan, helper);
+			continue;
+		}
 		if (helper != reniced) {
 			reniced = helper;
 			ktask_helper_renice(helper);
 		}
-		set_current_state(TASK_UNINTERRUPTIBLE);
-		spin_unlock(&loan->lock);
-		schedule();
-		spin_lock(&loan->lock);
+		ktask_loan_wait(loan, helper);
 	}
-	__set_current_state(TASK_RUNNING);
 	spin_unlock(&loan->lock);
 }
 
 /* Leave because there are more helpers than the budget has room for? */
-static bool ktask_over_budget(struct ktask_loan *loan)
+static bool ktask_over_budget(struct ktask_loan *loan, enum ktask_limit *limit)
 {
 	/* Pairs with the release in ktask_helper_serve(). */
 	int nr = atomic_read_acquire(&loan->nr);
@@ -497,6 +550,7 @@ static bool ktask_over_budget(struct ktask_loan *loan)
 	struct ktask_budget budget;
 
 	ktask_budget_make(&budget, loan->caller, nr);
+	*limit = budget.limit;
 	do {
 		/* Only as many leave as are too many. */
 		if (nr - leaving <= (int)budget.helpers)
@@ -506,29 +560,59 @@ static bool ktask_over_budget(struct ktask_loan *loan)
 	return true;
 }
 
+/* Do more threads run than the caller's limits have CPUs? Once per tick. */
+static bool ktask_too_busy(struct ktask_helper *helper)
+{
+	if (helper->looked == jiffies)
+		return false;
+
+	helper->looked = jiffies;
+	return ktask_spare_cpus(helper->loan->caller) < 0;
+}
+
+/* The limit that a helper has to leave for, NR_KTASK_LIMITS if there is none. */
+static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
+{
+	struct ktask_loan *loan = helper->loan;
+	enum ktask_limit limit;
+
+	helper->shed = ktask_cap_shed(helper->cset);
+	if (helper->shed)
+		return KTASK_LIMIT_CAP;
+	if (!ktask_cset_is_current(helper->cset, loan->caller))
+		return KTASK_LIMIT_MOVED;
+	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask))
+		return KTASK_LIMIT_CPUS;
+	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
+		return KTASK_LIMIT_QUOTA;
+	if (ktask_too_busy(helper))
+		return KTASK_LIMIT_BUSY;
+	if (ktask_share_asked(loan, helper->cset, helper->since))
+		return KTASK_LIMIT_SHARE;
+
+	helper->leaving = ktask_over_budget(loan, &limit);
+	return helper->leaving ? limit : NR_KTASK_LIMITS;
+}
+
 /**
  * ktask_helper_may_stay - ask whether a helper may do another chunk
  * @helper: current's
  *
  * Return: false if it has to leave: because its caller has moved to another
  * cgroup or to other CPUs, a cap was lowered below what is on loan, the
- * caller's CPUs or quota have shrunk, or what is left of the quota is the
- * caller's to use.
+ * caller's CPUs or quota have shrunk, what is left of the quota is the caller's
+ * to use, the cgroup's own threads need the CPUs, or somebody else has less of
+ * a cap or of the pool.
  */
 bool ktask_helper_may_stay(struct ktask_helper *helper)
 {
+	enum ktask_limit limit = ktask_helper_limit(helper);
 	struct ktask_loan *loan = helper->loan;
 
-	helper->shed = ktask_cap_shed(helper->cset);
-	if (!helper->shed &&
-	    ktask_cset_is_current(helper->cset, loan->caller) &&
-	    cpumask_subset(helper->cpus, &loan->caller->cpus_mask) &&
-	    ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY)) {
-		helper->leaving = ktask_over_budget(loan);
-		if (!helper->leaving)
-			return true;
-	}
+	if (limit == NR_KTASK_LIMITS)
+		return true;
 
+	ktask_trace_cancel(loan, helper->task, limit);
 	guard(spinlock)(&loan->lock);
 	loan->stats[KTASK_STAT_CANCELLED]++;
 	return false;
@@ -617,6 +701,7 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 
 	ns = task_sched_runtime(current) - ns;
 	ktask_helper_leave(helper);
+	ktask_trace_return(loan, current, ns);
 	/*
 	 * Only now: nobody is to take its place while it is still there. The
 	 * release pairs with the acquire in ktask_over_budget(): one helper
@@ -636,6 +721,10 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	scoped_guard(spinlock, &loan->lock) {
 		list_del(&helper->node);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;
+		if (loan->boosted == helper) {
+			loan->boosted = NULL;
+			rt_mutex_futex_unlock(&loan->boost.rtmutex);
+		}
 		if (task_nice(current) != MAX_NICE)
 			set_user_nice(current, MAX_NICE);
 		if (loan->waiting)

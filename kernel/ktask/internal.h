@@ -14,6 +14,7 @@
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
 #include <linux/list.h>
+#include <linux/rtmutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -33,7 +34,11 @@ enum ktask_limit {
 	KTASK_LIMIT_QUOTA,	/* what is left of cpu.max in this period */
 	KTASK_LIMIT_CAP,	/* cpu.ktask.max of a level */
 	KTASK_LIMIT_SYSTEM,	/* debug.ktask_max_threads */
+	KTASK_LIMIT_BUSY,	/* threads that run below these limits already */
+	KTASK_LIMIT_SHARE,	/* what others may have of a cap or of the pool */
 	KTASK_LIMIT_POOL,	/* helpers that are idle */
+	KTASK_LIMIT_MOVED,	/* the caller's cgroup, once it is another one */
+	KTASK_LIMIT_END,	/* the task's end */
 	NR_KTASK_LIMITS,
 };
 
@@ -105,9 +110,12 @@ struct ktask_worker {
  * @job: passed to @work
  * @nr: helpers on loan
  * @leaving: those of them that found they are too many
- * @lock: protects @helpers, @waiting and @stats
+ * @lock: protects @helpers, @waiting, @boosted and @stats
  * @helpers: on loan, the one lent first comes first
  * @waiting: the caller sleeps until @helpers is empty
+ * @boost: owned by @boosted, so that a real-time caller that waits for it lends
+ *	it its priority
+ * @boosted: the helper that a real-time caller waits for
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @stats: sums over helpers and chunks
  *
@@ -124,6 +132,8 @@ struct ktask_loan {
 	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
 	bool			waiting;
+	struct rt_mutex		boost;
+	struct ktask_helper	*boosted;
 	unsigned long		refused;
 	u64			stats[NR_KTASK_STATS];
 };
@@ -148,18 +158,27 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus);
 bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks);
+void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int own);
+int ktask_spare_cpus(struct task_struct *caller);
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough);
+bool ktask_sched_fetch(struct task_struct *helper);
 void ktask_sched_move(struct task_struct *helper);
 
 /* ../sched/ktask_cgroup.c */
 #ifdef CONFIG_CGROUP_KTASK
-bool ktask_cap_charge(struct css_set *cset, bool count_event);
+bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
+		      enum ktask_limit *limit);
 void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed);
 struct task_group *ktask_cap_shed(struct css_set *cset);
+bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
+		       unsigned long since);
 void ktask_account(struct task_struct *caller, const u64 *stats);
 #else
-static inline bool ktask_cap_charge(struct css_set *cset, bool count_event)
+static inline bool ktask_cap_charge(struct ktask_loan *loan,
+				    struct css_set *cset,
+				    enum ktask_limit *limit)
 {
 	return true;
 }
@@ -172,6 +191,12 @@ static inline void ktask_cap_uncharge(struct css_set *cset,
 static inline struct task_group *ktask_cap_shed(struct css_set *cset)
 {
 	return NULL;
+}
+
+static inline bool ktask_share_asked(struct ktask_loan *loan,
+				     struct css_set *cset, unsigned long since)
+{
+	return false;
 }
 
 static inline void ktask_account(struct task_struct *caller, const u64 *stats)
@@ -187,6 +212,7 @@ bool ktask_cset_is_current(struct css_set *cset, struct task_struct *caller);
 void ktask_cset_enter(struct task_struct *helper, struct css_set *cset);
 void ktask_cset_leave(struct task_struct *helper);
 struct mem_cgroup *ktask_cset_memcg(struct css_set *cset);
+u64 ktask_cgroup_id(struct task_struct *caller);
 unsigned int ktask_cgroup_cpus(struct cgroup *cgrp);
 #else
 static inline struct css_set *ktask_cset_get(struct task_struct *caller)
@@ -217,6 +243,26 @@ static inline struct mem_cgroup *ktask_cset_memcg(struct css_set *cset)
 {
 	return NULL;
 }
+
+static inline u64 ktask_cgroup_id(struct task_struct *caller)
+{
+	return 0;
+}
 #endif
+
+/* trace.c */
+void ktask_trace_start(struct ktask_loan *loan, const char *name,
+		       size_t units, size_t min_chunk);
+void ktask_trace_end(struct ktask_loan *loan, int error, unsigned long chunks);
+void ktask_trace_chunk(struct ktask_loan *loan, const struct ktask_chunk *chunk,
+		       u64 ns);
+void ktask_trace_refuse(struct ktask_loan *loan, enum ktask_limit limit);
+void ktask_trace_lend(struct ktask_loan *loan, struct task_struct *helper);
+void ktask_trace_cancel(struct ktask_loan *loan, struct task_struct *helper,
+			enum ktask_limit limit);
+void ktask_trace_return(struct ktask_loan *loan, struct task_struct *helper,
+			u64 ns);
+void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
+			int prio);
 
 #endif /* _KTASK_INTERNAL_H */

@@ -11,6 +11,9 @@
  *  - cpu.max of its cgroup and of every one above, rounded up to whole CPUs;
  *  - debug.ktask_max_threads.
  *
+ * What its cgroup runs already counts too: where as many threads can run as
+ * these limits have CPUs, a helper would only take turns with them.
+ *
  * The caps of cpu.ktask.max come on top when a helper is lent
  * (ktask_cgroup.c). A budget is made before each chunk of every thread: a few
  * loads per CPU and per level, nothing against the half millisecond that a
@@ -31,7 +34,11 @@ const char *const ktask_limit_names[NR_KTASK_LIMITS] = {
 	[KTASK_LIMIT_QUOTA]	= "quota",
 	[KTASK_LIMIT_CAP]	= "cpu.ktask.max",
 	[KTASK_LIMIT_SYSTEM]	= "debug.ktask_max_threads",
+	[KTASK_LIMIT_BUSY]	= "busy",
+	[KTASK_LIMIT_SHARE]	= "share",
 	[KTASK_LIMIT_POOL]	= "pool",
+	[KTASK_LIMIT_MOVED]	= "moved",
+	[KTASK_LIMIT_END]	= "end",
 };
 
 /* Threads that may work on a task, the caller included; 1 means no helpers */
@@ -194,6 +201,88 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 					      want + 1));
 }
 
+/*
+ * Threads that could run on some CPUs now: those of a group, of any class in
+ * the root group. One load per CPU; what the last enqueue left is good enough.
+ */
+static unsigned int ktask_runnable(struct task_group *tg,
+				   const struct cpumask *cpus)
+{
+	unsigned int nr = 0;
+	int cpu;
+
+	for_each_cpu_and(cpu, cpus, cpu_active_mask) {
+#ifdef CONFIG_FAIR_GROUP_SCHED
+		if (tg->parent) {
+			nr += READ_ONCE(tg->se[cpu]->runnable_weight);
+			continue;
+		}
+#endif
+		nr += READ_ONCE(cpu_rq(cpu)->nr_running);
+	}
+	return nr;
+}
+
+/**
+ * ktask_spare_cpus - CPUs that a caller's limits have and its cgroups leave idle
+ * @caller: the task
+ *
+ * The CPUs that it may run on, less the threads of its own cgroup that can run
+ * there; and the CPUs of cpu.max at each level that has one, less the threads
+ * that can run below that. Helpers on loan are threads like all others.
+ *
+ * Context: any, but for hard interrupts.
+ *
+ * Return: the least of them; negative if there are more threads than CPUs.
+ */
+int ktask_spare_cpus(struct task_struct *caller)
+{
+	struct task_group *tg;
+	long spare;
+
+	guard(rcu)();
+	tg = ktask_caller_tg(caller);
+	spare = (long)cpumask_weight_and(&caller->cpus_mask, cpu_active_mask) -
+		ktask_runnable(tg, &caller->cpus_mask);
+#ifdef CONFIG_CFS_BANDWIDTH
+	for (; tg; tg = tg->parent) {
+		u64 quota = READ_ONCE(tg->cfs_bandwidth.quota);
+		u64 period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
+
+		if (quota == RUNTIME_INF)
+			continue;
+		spare = min(spare, 1L + ktask_helpers_for_quota(quota, period) -
+				   ktask_runnable(tg, cpu_active_mask));
+	}
+#endif
+	return spare;
+}
+
+/**
+ * ktask_budget_room - what a caller may have now, for display
+ * @budget: the budget
+ * @caller: the task
+ * @own: helpers that it has on loan; part of the result
+ *
+ * Context: any, but for hard interrupts.
+ */
+void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int own)
+{
+	int spare = ktask_spare_cpus(caller);
+
+	ktask_budget_make(budget, caller, INT_MAX);
+#ifdef CONFIG_CGROUP_KTASK
+	scoped_guard(rcu)
+		ktask_budget_caps(budget, ktask_caller_tg(caller), own);
+#endif
+	ktask_budget_narrow(budget, max((int)own + spare, 0), KTASK_LIMIT_BUSY,
+			    NULL);
+	if (!ktask_quota_allows(caller, 1))
+		ktask_budget_narrow(budget, 0, KTASK_LIMIT_QUOTA, NULL);
+	budget->tg = NULL;
+}
+
 /**
  * ktask_quota_allows - is there quota to spare for a helper in this period?
  * @caller: the task that it works for
@@ -232,5 +321,72 @@ void ktask_sched_move(struct task_struct *helper)
 {
 #ifdef CONFIG_CGROUP_SCHED
 	sched_move_task(helper, true);
+#endif
+}
+
+#ifdef CONFIG_CFS_BANDWIDTH
+/* Can @helper not run where it is, but where current is? Its rq is locked. */
+static bool ktask_throttled_there_only(struct task_struct *helper)
+{
+	int cpu = smp_processor_id();
+
+	return task_on_rq_queued(helper) && !helper->se.sched_delayed &&
+	       !task_on_cpu(task_rq(helper), helper) &&
+	       !is_migration_disabled(helper) &&
+	       helper->sched_class == &fair_sched_class &&
+	       task_cfs_rq(helper)->throttle_count &&
+	       !task_group(helper)->cfs_rq[cpu]->throttle_count;
+}
+#endif
+
+/**
+ * ktask_sched_fetch - let a throttled helper go on where its caller stands
+ * @helper: a helper of current's
+ *
+ * Run time is handed out by CPU. So a helper may be throttled in the middle of
+ * its last chunk, until the next period, while the caller that waits for it
+ * could still run: as it could do the chunk itself, it may as well let the
+ * helper have its CPU and what its cgroup may still run for there.
+ *
+ * To be called before current sleeps. The helper stays on that CPU until it is
+ * placed for another loan.
+ *
+ * Context: process context. Takes @helper's pi_lock, and run queues' locks.
+ *
+ * Return: true if it came.
+ */
+bool ktask_sched_fetch(struct task_struct *helper)
+{
+#ifdef CONFIG_CFS_BANDWIDTH
+	struct affinity_context here = { };
+	struct rq_flags rf;
+	struct rq *rq;
+
+	/* A look without locks: nearly never is anything throttled. */
+	if (!data_race(task_cfs_rq(helper)->throttle_count))
+		return false;
+
+	rq = task_rq_lock(helper, &rf);
+	if (!ktask_throttled_there_only(helper)) {
+		task_rq_unlock(rq, helper, &rf);
+		return false;
+	}
+
+	update_rq_clock(rq);
+	deactivate_task(rq, helper, DEQUEUE_NOCLOCK);
+	here.new_mask = cpumask_of(smp_processor_id());
+	set_cpus_allowed_common(helper, &here);
+	set_task_cpu(helper, smp_processor_id());
+	rq_unlock(rq, &rf);
+
+	rq = this_rq();
+	rq_lock(rq, &rf);
+	update_rq_clock(rq);
+	activate_task(rq, helper, ENQUEUE_NOCLOCK);
+	wakeup_preempt(rq, helper, 0);
+	task_rq_unlock(rq, helper, &rf);
+	return true;
+#else
+	return false;
 #endif
 }

@@ -16,10 +16,30 @@
 #ifdef CONFIG_CGROUP_KTASK
 
 /**
+ * struct ktask_claim - who was refused a helper because a level had no room
+ * @by: one of the level's children, or a loan of a task of its own. Only ever
+ *	compared
+ * @nr: helpers that it had
+ * @at: when, in jiffies
+ * @answered: a helper of somebody who has more leaves for it
+ *
+ * A hint, written by whoever is refused first and read by all who have helpers
+ * below that level, without a lock: what does not fit together makes one
+ * helper more or less change hands.
+ */
+struct ktask_claim {
+	const void		*by;
+	int			nr;
+	unsigned long		at;
+	int			answered;
+};
+
+/**
  * struct ktask_group - helpers of a cgroup and its descendants
  * @cap: cpu.ktask.max
  * @on_loan: helpers on loan now. Never raised above @cap
  * @leaving: those of @on_loan that leave because @cap was lowered
+ * @claim: who is next to have a helper
  * @peak: most that @on_loan has ever been
  * @fd_peak: most since an open file of cpu.ktask.peak was last written to
  * @peaks_lock: protects @peaks
@@ -34,6 +54,7 @@ struct ktask_group {
 	int			cap;
 	atomic_t		on_loan;
 	atomic_t		leaving;
+	struct ktask_claim	claim;
 	atomic_t		peak;
 	atomic_t		fd_peak;
 	spinlock_t		peaks_lock;	/* see above */
@@ -46,7 +67,8 @@ struct ktask_group {
 };
 
 void ktask_group_init(struct ktask_group *kg);
-void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg);
+void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
+		       unsigned int own);
 
 #else
 

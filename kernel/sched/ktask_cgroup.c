@@ -3,11 +3,17 @@
  * ktask caps: how many helpers a cgroup has on loan, and the files that say so
  *
  * Each helper on loan is charged to its caller's cgroup and to every one above
- * it, but for the root. A charge is made level by level and only where there
+ * it; the root's cap are the helpers that there are, one per CPU. A charge is made level by level and only where there
  * is room, so at no level and at no moment are there more helpers on loan than
  * its cap allowed when the last one was lent. A cap may be lowered below what
  * is on loan: then as many helpers as are too many leave at the end of their
  * chunks.
+ *
+ * Where a level has no room left, its children are to have the same number of
+ * helpers each, or one more in turns; and so are the tasks of a cgroup itself.
+ * Whoever is refused a helper leaves a claim there. Helpers of those who have
+ * more see it at the end of their chunks and leave, and the room that this
+ * makes is the claimant's.
  *
  * The files belong to the cpu controller, whose bandwidth and weight helpers
  * use, as swap files belong to the memory controller.
@@ -19,6 +25,12 @@
 #include "sched.h"
 
 #define KTASK_PEAK_UNSET	(-1UL)
+
+/* A claim lapses unless repeated: callers do so before each of their chunks */
+#define KTASK_CLAIM_MS		10
+
+/* How long a helper works before it makes way for somebody with one less */
+#define KTASK_TURN_MS		10
 
 static struct task_group *ktask_tg(struct cgroup_subsys_state *css)
 {
@@ -55,16 +67,75 @@ static void ktask_raise(atomic_t *mark, int value)
 		;
 }
 
-static bool ktask_charge_level(struct ktask_group *kg)
+static int ktask_level_cap(struct task_group *tg)
 {
-	int nr = atomic_read(&kg->on_loan);
+	return tg->parent ? READ_ONCE(tg->ktask.cap) : num_online_cpus();
+}
+
+/**
+ * struct ktask_sharer - one of those who share a level
+ * @who: a child of it, or a loan of a task of its own
+ * @nr: helpers that it has
+ */
+struct ktask_sharer {
+	const void	*who;
+	int		nr;
+};
+
+static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
+					struct task_group *child)
+{
+	if (child)
+		return (struct ktask_sharer) {
+			child, atomic_read(&child->ktask.on_loan) };
+	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
+}
+
+/* Is there a claim of somebody else's? */
+static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer)
+{
+	const void *by = READ_ONCE(claim->by);
+
+	return by && by != sharer->who &&
+	       time_before(jiffies, READ_ONCE(claim->at) +
+				    msecs_to_jiffies(KTASK_CLAIM_MS));
+}
+
+/* Ask for the next room there is, unless somebody with no more asked before. */
+static void ktask_claim(struct ktask_claim *claim, struct ktask_sharer *sharer)
+{
+	if (ktask_claimed(claim, sharer) && READ_ONCE(claim->nr) <= sharer->nr)
+		return;
+
+	if (READ_ONCE(claim->by) != sharer->who) {
+		WRITE_ONCE(claim->by, sharer->who);
+		WRITE_ONCE(claim->answered, 0);
+	}
+	WRITE_ONCE(claim->nr, sharer->nr);
+	WRITE_ONCE(claim->at, jiffies);
+}
+
+/* Returns NR_KTASK_LIMITS if there was room. */
+static enum ktask_limit ktask_charge_level(struct task_group *tg,
+					   struct ktask_sharer *sharer)
+{
+	struct ktask_group *kg = &tg->ktask;
+	int nr = atomic_read(&kg->on_loan), room;
 
 	do {
-		if (nr >= READ_ONCE(kg->cap))
-			return false;
+		room = ktask_level_cap(tg) - nr;
+		if (room <= 0) {
+			ktask_claim(&kg->claim, sharer);
+			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
+		}
+		if (room == 1 && ktask_claimed(&kg->claim, sharer) &&
+		    READ_ONCE(kg->claim.nr) <= sharer->nr)
+			return KTASK_LIMIT_SHARE;
 	} while (!atomic_try_cmpxchg(&kg->on_loan, &nr, nr + 1));
 
-	return true;
+	if (READ_ONCE(kg->claim.by) == sharer->who)
+		WRITE_ONCE(kg->claim.by, NULL);
+	return NR_KTASK_LIMITS;
 }
 
 /* A helper is on loan: let the peaks of all its levels know. */
@@ -85,7 +156,7 @@ static void ktask_uncharge_levels(struct task_group *from,
 {
 	struct task_group *tg;
 
-	for (tg = from; tg != end && tg->parent; tg = tg->parent)
+	for (tg = from; tg != end; tg = tg->parent)
 		WARN_ON_ONCE(atomic_dec_return(&tg->ktask.on_loan) < 0);
 }
 
@@ -104,24 +175,32 @@ static void ktask_cap_event(struct task_group *over)
 }
 
 /**
- * ktask_cap_charge - count a helper about to be lent, if every cap has room
+ * ktask_cap_charge - count a helper about to be lent, if every level has room
+ * @loan: what it is to be lent for; a cap's first refusal counts as an event
  * @cset: the caller's css_set
- * @count_event: count it as an event if a cap has none
+ * @limit: set to the limit that did not allow it
  *
  * Return: true if it was counted.
  */
-bool ktask_cap_charge(struct css_set *cset, bool count_event)
+bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
+		      enum ktask_limit *limit)
 {
-	struct task_group *from = ktask_cset_tg(cset), *tg;
+	struct task_group *from = ktask_cset_tg(cset), *tg, *child = NULL;
 
 	/* Pairs with the grace periods in the writes to max and peak. */
 	guard(rcu)();
 
-	for (tg = ktask_capped(from); tg; tg = ktask_capped(tg->parent)) {
-		if (ktask_charge_level(&tg->ktask))
+	for (tg = from; tg; child = tg, tg = tg->parent) {
+		struct ktask_sharer sharer = ktask_sharer(loan, child);
+
+		/* The child has this one already. */
+		if (child)
+			sharer.nr--;
+		*limit = ktask_charge_level(tg, &sharer);
+		if (*limit == NR_KTASK_LIMITS)
 			continue;
 		ktask_uncharge_levels(from, tg);
-		if (count_event)
+		if (*limit == KTASK_LIMIT_CAP && !(loan->refused & BIT(*limit)))
 			ktask_cap_event(tg);
 		return false;
 	}
@@ -156,13 +235,12 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 {
 	struct task_group *tg;
 
-	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
-	     tg = ktask_capped(tg->parent)) {
+	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
 		struct ktask_group *kg = &tg->ktask;
 		int leaving = atomic_read(&kg->leaving);
 
 		while (atomic_read(&kg->on_loan) - leaving >
-		       READ_ONCE(kg->cap))
+		       ktask_level_cap(tg))
 			if (atomic_try_cmpxchg(&kg->leaving, &leaving,
 					       leaving + 1))
 				return tg;
@@ -171,19 +249,49 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 }
 
 /**
+ * ktask_share_asked - does a helper have to leave for somebody who has less?
+ * @loan: what it works for
+ * @cset: the css_set that it is charged to
+ * @since: when it was lent, in jiffies
+ *
+ * Return: true if it has to, and then somebody counts on it.
+ */
+bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
+		       unsigned long since)
+{
+	bool turn = time_after_eq(jiffies,
+				  since + msecs_to_jiffies(KTASK_TURN_MS));
+	struct task_group *tg, *child = NULL;
+
+	for (tg = ktask_cset_tg(cset); tg; child = tg, tg = tg->parent) {
+		struct ktask_sharer sharer = ktask_sharer(loan, child);
+		struct ktask_claim *claim = &tg->ktask.claim;
+
+		if (ktask_claimed(claim, &sharer) &&
+		    READ_ONCE(claim->nr) + !turn < sharer.nr &&
+		    !READ_ONCE(claim->answered) && !xchg(&claim->answered, 1))
+			return true;
+	}
+	return false;
+}
+
+/**
  * ktask_budget_caps - narrow a budget by the caps and what is on loan
  * @budget: the budget
  * @tg: the caller's group
+ * @own: helpers that the caller has on loan
  *
  * Context: RCU read lock held.
  */
-void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg)
+void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
+		       unsigned int own)
 {
 	for (; tg->parent; tg = tg->parent) {
-		int room = READ_ONCE(tg->ktask.cap) -
-			   atomic_read(&tg->ktask.on_loan);
+		s64 room = (s64)READ_ONCE(tg->ktask.cap) -
+			   atomic_read(&tg->ktask.on_loan) + own;
 
-		ktask_budget_narrow(budget, max(room, 0), KTASK_LIMIT_CAP, tg);
+		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
+				    KTASK_LIMIT_CAP, tg);
 	}
 }
 
@@ -338,7 +446,7 @@ static int ktask_effective_show(struct seq_file *sf, void *v)
 
 	/* The levels above stay: this cgroup holds references on them. */
 	scoped_guard(rcu) {
-		ktask_budget_caps(&budget, tg);
+		ktask_budget_caps(&budget, tg, 0);
 		ktask_budget_limits(&budget, tg,
 				    ktask_cgroup_cpus(tg->css.cgroup));
 	}
@@ -360,6 +468,8 @@ static const char *const ktask_stat_names[NR_KTASK_STATS] = {
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_QUOTA] = "refused_quota",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_CAP] = "refused_ktask_max",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_SYSTEM] = "refused_system",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_BUSY] = "refused_busy",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_SHARE] = "refused_share",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_POOL] = "refused_pool",
 	[KTASK_STAT_CANCELLED]	= "cancelled",
 	[KTASK_STAT_RENICED]	= "reniced",

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What ktask's tracepoints say. Nothing here is done, and no budget made,
+ * unless somebody listens.
+ */
+#include <linux/ktask.h>
+#include <linux/sched.h>
+
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/ktask.h>
+
+/* What the caller of a loan may have now, with what it has. */
+static const char *ktask_trace_room(struct ktask_loan *loan,
+				    struct ktask_budget *budget)
+{
+	ktask_budget_room(budget, loan->caller, atomic_read(&loan->nr));
+	return ktask_limit_names[budget->limit];
+}
+
+void ktask_trace_start(struct ktask_loan *loan, const char *name,
+		       size_t units, size_t min_chunk)
+{
+	struct task_struct *caller = loan->caller;
+	struct ktask_budget budget;
+	const char *limit;
+
+	if (!trace_ktask_start_enabled())
+		return;
+
+	limit = ktask_trace_room(loan, &budget);
+	trace_ktask_start(caller->pid, ktask_cgroup_id(caller), name, units,
+			  min_chunk, budget.helpers, limit);
+}
+
+void ktask_trace_end(struct ktask_loan *loan, int error, unsigned long chunks)
+{
+	struct task_struct *caller = loan->caller;
+	struct ktask_budget budget;
+	const char *limit;
+
+	if (!trace_ktask_end_enabled())
+		return;
+
+	limit = ktask_trace_room(loan, &budget);
+	trace_ktask_end(caller->pid, ktask_cgroup_id(caller), error, chunks,
+			loan->stats[KTASK_STAT_HELPERS], budget.helpers, limit);
+}
+
+void ktask_trace_chunk(struct ktask_loan *loan, const struct ktask_chunk *chunk,
+		       u64 ns)
+{
+	struct task_struct *caller = loan->caller;
+	struct ktask_budget budget;
+	const char *limit;
+
+	if (!trace_ktask_chunk_enabled())
+		return;
+
+	limit = ktask_trace_room(loan, &budget);
+	trace_ktask_chunk(caller->pid, ktask_cgroup_id(caller), current->pid,
+			  (unsigned long)chunk->start, chunk->units, ns,
+			  atomic_read(&loan->nr), budget.helpers, limit);
+}
+
+void ktask_trace_refuse(struct ktask_loan *loan, enum ktask_limit limit)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_refuse_enabled())
+		return;
+
+	trace_ktask_refuse(caller->pid, ktask_cgroup_id(caller),
+			   atomic_read(&loan->nr), ktask_limit_names[limit]);
+}
+
+void ktask_trace_lend(struct ktask_loan *loan, struct task_struct *helper)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_lend_enabled())
+		return;
+
+	trace_ktask_lend(caller->pid, ktask_cgroup_id(caller), helper->pid,
+			 atomic_read(&loan->nr));
+}
+
+void ktask_trace_cancel(struct ktask_loan *loan, struct task_struct *helper,
+			enum ktask_limit limit)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_cancel_enabled())
+		return;
+
+	trace_ktask_cancel(caller->pid, ktask_cgroup_id(caller), helper->pid,
+			   ktask_limit_names[limit]);
+}
+
+void ktask_trace_return(struct ktask_loan *loan, struct task_struct *helper,
+			u64 ns)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_return_enabled())
+		return;
+
+	/* It is part of the loan's count until after this. */
+	trace_ktask_return(caller->pid, ktask_cgroup_id(caller), helper->pid,
+			   atomic_read(&loan->nr) - 1, ns);
+}
+
+void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
+			int prio)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_renice_enabled())
+		return;
+
+	trace_ktask_renice(caller->pid, ktask_cgroup_id(caller), helper->pid,
+			   prio);
+}
