@@ -472,7 +472,7 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 
 	set_user_nice(helper->task, task_nice(current));
 	helper->loan->stats[KTASK_STAT_RENICED]++;
-	ktask_trace_renice(helper->loan, helper->task, current->normal_prio);
+	ktask_trace_renice(helper->loan, helper->task, current->static_prio);
 }
 
 /*

@@ -13,14 +13,17 @@
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/ktask.h>
 #include <linux/mman.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <uapi/linux/sched/types.h>
 
 #include "internal.h"
 #include "math.h"
@@ -33,6 +36,7 @@
 
 #define TEST_THREADS		64
 #define TEST_FAILURES		4
+#define TEST_SPINNERS		8U
 
 /* What a thread function of these tests counts, and how it behaves */
 struct test_task {
@@ -225,7 +229,7 @@ static void expect_all_done(struct kunit *test, struct test_task *t)
 }
 
 /* Units were undone once if they had been done, and else not. */
-static void expect_exact_undo(struct kunit *test, struct test_task *t)
+static void expect_undone(struct kunit *test, struct test_task *t)
 {
 	size_t i, wrong = 0;
 
@@ -237,6 +241,11 @@ static void expect_exact_undo(struct kunit *test, struct test_task *t)
 			    t->min_chunk);
 	KUNIT_EXPECT_EQ(test, atomic_read(&t->bad), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&t->running), 0);
+}
+
+static void expect_exact_undo(struct kunit *test, struct test_task *t)
+{
+	expect_undone(test, t);
 	KUNIT_EXPECT_GT(test, atomic_read(&t->failures), 0);
 }
 
@@ -871,6 +880,61 @@ static void test_nested(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&nested.errors), 0);
 }
 
+/* A caller's fatal signal, as it were: KUnit's threads can be sent none. */
+static void test_kill(struct task_struct *caller, bool kill)
+{
+	guard(spinlock_irqsave)(&caller->sighand->siglock);
+	if (kill) {
+		sigaddset(&caller->pending.signal, SIGKILL);
+		set_tsk_thread_flag(caller, TIF_SIGPENDING);
+	} else {
+		sigdelset(&caller->pending.signal, SIGKILL);
+		clear_tsk_thread_flag(caller, TIF_SIGPENDING);
+	}
+}
+
+/* The caller is killed in the chunk that has the task's first wrong unit. */
+static int test_killed_thread(void *start, void *end, void *arg)
+{
+	size_t first = (unsigned long)start - TEST_START;
+	size_t units = (unsigned long)end - (unsigned long)start;
+	struct test_task *t = arg;
+
+	if (t->fail[0] >= first && t->fail[0] - first < units) {
+		t->fail[0] = SIZE_MAX;
+		test_kill(t->caller, true);
+	}
+	return test_do(t, first, units);
+}
+
+/* A fatal signal ends tasks that say so, exactly, and no others. */
+static void test_killable(struct kunit *test)
+{
+	static const size_t at[] = { 0, 150, 299 };
+	struct test_task *t = test_task_new(test, 300, 1);
+	DEFINE_KTASK_CTL(ctl, test_killed_thread, t, 1);
+	int i;
+
+	ktask_ctl_set_undo_func(&ctl, test_range_undo);
+	t->busy_us = 100;
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		test_task_reset(t);
+		t->fail[0] = at[i];
+		ctl.kc_killable = false;
+		KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl), 0);
+		test_kill(current, false);
+		expect_all_done(test, t);
+
+		test_task_reset(t);
+		t->fail[0] = at[i];
+		ktask_ctl_set_killable(&ctl);
+		KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl),
+				-EINTR);
+		test_kill(current, false);
+		expect_undone(test, t);
+	}
+}
+
 /* Nobody works on a task that has returned. */
 static void test_return_is_final(struct kunit *test)
 {
@@ -918,6 +982,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_numa_balance),
 	KUNIT_CASE(test_numa_errors),
 	KUNIT_CASE(test_nested),
+	KUNIT_CASE(test_killable),
 	KUNIT_CASE(test_return_is_final),
 	{ }
 };
@@ -1105,6 +1170,7 @@ struct test_work {
 	atomic_t		raised;
 	atomic_t		most_raised;
 	struct ktask_worker	*kept;
+	struct task_struct	*task;
 };
 
 /* Until the caller waits, and has lent its nice value. */
@@ -1161,6 +1227,134 @@ static void test_renice(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.loan.stats[KTASK_STAT_RENICED], lent);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&w.loan.helpers));
+}
+
+/* Until the caller waits, and has lent its priority. */
+static bool test_work_until_boosted(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	WRITE_ONCE(w->task, current);
+	atomic_inc(&w->started);
+	while (READ_ONCE(current->prio) > READ_ONCE(w->loan.caller->prio) &&
+	       !READ_ONCE(w->end))
+		test_busy(100);
+
+	test_raise(&w->most_raised, atomic_inc_return(&w->raised));
+	/* If the next one were boosted as well it would show now. */
+	test_busy(2000);
+	atomic_dec(&w->raised);
+	atomic_inc(&w->ended);
+	return false;
+}
+
+/* A real-time caller's priority goes to one helper after the other, on loan. */
+static void test_boost(struct kunit *test)
+{
+	static const struct sched_attr normal = { .sched_policy = SCHED_NORMAL };
+	static const struct sched_attr real_time[] = {
+		{ .sched_policy = SCHED_FIFO, .sched_priority = 20 },
+		{ .sched_policy = SCHED_RR, .sched_priority = 1 },
+		{
+			.sched_policy	= SCHED_DEADLINE,
+			.sched_runtime	= 10 * NSEC_PER_MSEC,
+			.sched_deadline	= 50 * NSEC_PER_MSEC,
+			.sched_period	= 50 * NSEC_PER_MSEC,
+		},
+	};
+	int i;
+
+	test_needs_helpers(test, 1);
+	for (i = 0; i < ARRAY_SIZE(real_time); i++) {
+		struct test_work w = { };
+		unsigned int lent;
+
+		ktask_loan_init(&w.loan, NULL, test_work_until_boosted, &w);
+		lent = test_lend(&w, min(test_cpus() - 1, 3U));
+		KUNIT_EXPECT_GT(test, lent, 0);
+		KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &real_time[i]), 0);
+		ktask_loan_settle(&w.loan);
+		KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &normal), 0);
+
+		KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), lent);
+		KUNIT_EXPECT_EQ(test, atomic_read(&w.most_raised), 1);
+		KUNIT_EXPECT_EQ(test, w.loan.stats[KTASK_STAT_RENICED], lent);
+		/* Nothing is left of it, and the helper is no less nice. */
+		if (w.task)
+			KUNIT_EXPECT_EQ(test, w.task->prio, NICE_TO_PRIO(MAX_NICE));
+	}
+}
+
+static int test_spin(void *unused)
+{
+	while (!kthread_should_stop())
+		cond_resched();
+	return 0;
+}
+
+/* As many threads as there are CPUs, besides this one. */
+static unsigned int test_spin_start(struct kunit *test,
+				    struct task_struct **spinners)
+{
+	unsigned int i, nr = min(test_cpus(), TEST_SPINNERS);
+
+	for (i = 0; i < nr; i++) {
+		spinners[i] = kthread_run(test_spin, NULL, "ktask_spin/%u", i);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(spinners[i]));
+	}
+	return nr;
+}
+
+static void test_spin_stop(struct task_struct **spinners, unsigned int nr)
+{
+	while (nr)
+		kthread_stop(spinners[--nr]);
+}
+
+/* Until it has to leave. */
+static bool test_work_until_told(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	atomic_inc(&w->started);
+	while (ktask_helper_may_stay(worker->helper) && !READ_ONCE(w->end))
+		test_busy(100);
+	atomic_inc(&w->ended);
+	return false;
+}
+
+/* Where the CPUs are all wanted by others no helper is lent, and none stays. */
+static void test_no_helper_when_busy(struct kunit *test)
+{
+	struct task_struct *spinners[TEST_SPINNERS];
+	struct test_work w = { };
+	unsigned int nr, tries;
+
+	test_needs_helpers(test, 1);
+	if (test_cpus() > TEST_SPINNERS)
+		kunit_skip(test, "more than %u CPUs", TEST_SPINNERS);
+
+	ktask_loan_init(&w.loan, NULL, test_work_until_told, &w);
+	KUNIT_EXPECT_EQ(test, test_lend(&w, 1), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 0);
+
+	nr = test_spin_start(test, spinners);
+	KUNIT_EXPECT_LT(test, ktask_spare_cpus(current), 0);
+	for (tries = 0; tries < 500 && !atomic_read(&w.ended); tries++)
+		fsleep(10 * USEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 1);
+	for (tries = 0; tries < 500 && atomic_read(&w.loan.nr); tries++)
+		fsleep(10 * USEC_PER_MSEC);
+	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
+	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_BUSY));
+	test_spin_stop(spinners, nr);
+
+	/* There is room again. */
+	atomic_set(&w.started, 0);
+	KUNIT_EXPECT_EQ(test, test_lend(&w, 1), 1);
+	WRITE_ONCE(w.end, true);
+	ktask_loan_settle(&w.loan);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
 }
 
 static bool test_work_nothing(struct ktask_worker *worker, void *arg)
@@ -1249,6 +1443,8 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_helpers_follow_caller),
 	KUNIT_CASE(test_mm),
 	KUNIT_CASE(test_renice),
+	KUNIT_CASE(test_boost),
+	KUNIT_CASE(test_no_helper_when_busy),
 	KUNIT_CASE(test_cancel),
 	KUNIT_CASE(test_keep),
 	KUNIT_CASE(test_refused),

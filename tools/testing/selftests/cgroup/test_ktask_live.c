@@ -1,0 +1,746 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of limits that change while a ktask runs: helpers that are too many
+ * leave at the end of their chunks, and where there is room again the task
+ * takes on others. What the kernel itself saw is read from its tracepoints.
+ */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ktask_cg_util.h"
+
+#define TRACEFS		"/sys/kernel/tracing"
+#define TRACE		TRACEFS "/instances/ktask_live"
+#define MARK_NARROW	"ktask_live: narrowed"
+#define MARK_WIDEN	"ktask_live: to be widened"
+
+/*
+ * The kernel's own record, in a buffer of the test's own
+ */
+
+static bool put_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) ==
+			     (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool trace_begin(void)
+{
+	struct stat st;
+
+	if (stat(TRACEFS "/instances", &st))
+		mount("tracefs", TRACEFS, "tracefs", 0, NULL);
+	if (mkdir(TRACE, 0700) && errno != EEXIST)
+		return false;
+	return put_text(TRACE "/events/ktask/enable", "1");
+}
+
+static void trace_clear(void)
+{
+	EXPECT(put_text(TRACE "/trace", "\n"));
+}
+
+static void trace_mark(const char *mark)
+{
+	EXPECT(put_text(TRACE "/trace_marker", mark));
+}
+
+static void trace_end(void)
+{
+	rmdir(TRACE);
+}
+
+/* Value of a field of an event, or -1. */
+static long trace_field(const char *line, const char *name)
+{
+	char key[32];
+	const char *pos;
+
+	snprintf(key, sizeof(key), " %s=", name);
+	pos = strstr(line, key);
+	return pos ? atol(pos + strlen(key)) : -1;
+}
+
+#define MAX_TRACED	16
+
+/*
+ * Between the marks a caller had no room for any helper: those that it had
+ * could end the chunk that they were at, and no other.
+ */
+static void expect_helpers_left(pid_t caller)
+{
+	int chunks[MAX_TRACED] = { 0 }, nr = 0, lent = 0, i;
+	pid_t helpers[MAX_TRACED];
+	FILE *trace = fopen(TRACE "/trace", "r");
+	bool narrow = false;
+	char line[1024];
+
+	while (EXPECT(trace) && fgets(line, sizeof(line), trace)) {
+		pid_t thread = trace_field(line, "thread");
+
+		narrow |= !!strstr(line, MARK_NARROW);
+		if (strstr(line, MARK_WIDEN))
+			break;
+		if (!narrow || trace_field(line, "caller") != caller)
+			continue;
+		lent += !!strstr(line, "ktask_lend:");
+		if (!strstr(line, "ktask_chunk:") || thread == caller)
+			continue;
+		for (i = 0; i < nr && helpers[i] != thread; i++)
+			;
+		if (i == MAX_TRACED)
+			break;
+		helpers[i] = thread;
+		nr += i == nr;
+		chunks[i]++;
+	}
+	if (trace)
+		fclose(trace);
+
+	EXPECT(narrow);
+	for (i = 0; i < nr; i++)
+		EXPECT_RANGE(chunks[i], 0, 1);
+	/* One may have passed the limit just before it changed. */
+	EXPECT_RANGE(lent, 0, 1);
+}
+
+/*
+ * Kinds of limits
+ */
+
+struct place {
+	const char	*parent;
+	const char	*child;		/* where the worker is */
+	struct worker	*worker;
+	int		last_cpu;	/* of those that the test may use */
+	struct worker	*hogs[8];
+	int		nr_hogs;
+};
+
+struct change {
+	const char	*name;
+	bool		(*narrow)(struct place *at);	/* to no helper at all */
+	bool		(*widen)(struct place *at);
+	bool		sampled;	/* only now and then, not at each chunk */
+};
+
+static bool narrow_cap(struct place *at)
+{
+	return set_cap(at->child, 0);
+}
+
+static bool widen_cap(struct place *at)
+{
+	return set(at->child, "cpu.ktask.max", "max");
+}
+
+static bool narrow_parent_cap(struct place *at)
+{
+	return set_cap(at->parent, 0);
+}
+
+static bool widen_parent_cap(struct place *at)
+{
+	return set(at->parent, "cpu.ktask.max", "max");
+}
+
+static bool narrow_cpu_max(struct place *at)
+{
+	return set(at->parent, "cpu.max", "100000 100000");
+}
+
+static bool widen_cpu_max(struct place *at)
+{
+	return set(at->parent, "cpu.max", "max");
+}
+
+static bool narrow_cpuset(struct place *at)
+{
+	char cpu[16];
+
+	snprintf(cpu, sizeof(cpu), "%d", nth_cpu(0));
+	return set(at->child, "cpuset.cpus", cpu);
+}
+
+static bool widen_cpuset(struct place *at)
+{
+	char cpus[32];
+
+	snprintf(cpus, sizeof(cpus), "%d-%d", nth_cpu(0), at->last_cpu);
+	return set(at->child, "cpuset.cpus", cpus);
+}
+
+static bool narrow_affinity(struct place *at)
+{
+	cpu_set_t mask;
+
+	CPU_ZERO(&mask);
+	CPU_SET(nth_cpu(0), &mask);
+	return EXPECT(!sched_setaffinity(at->worker->pid, sizeof(mask), &mask));
+}
+
+static bool widen_affinity(struct place *at)
+{
+	cpu_set_t mask;
+
+	EXPECT(!sched_getaffinity(0, sizeof(mask), &mask));
+	return EXPECT(!sched_setaffinity(at->worker->pid, sizeof(mask), &mask));
+}
+
+static bool narrow_system(struct place *at)
+{
+	return EXPECT(set_max_threads("1"));
+}
+
+static bool widen_system(struct place *at)
+{
+	return EXPECT(set_max_threads("64"));
+}
+
+/* Keep a CPU busy until the end. */
+static int hog(long unused)
+{
+	for (;;)
+		;
+	return 0;
+}
+
+/* As many threads of the cgroup's own as it has CPUs. */
+static bool narrow_busy(struct place *at)
+{
+	for (at->nr_hogs = 0; at->nr_hogs < nr_cpus() && at->nr_hogs < 8;
+	     at->nr_hogs++) {
+		at->hogs[at->nr_hogs] = start_worker(at->child);
+		give_order(at->hogs[at->nr_hogs], hog, 0);
+	}
+	return true;
+}
+
+static bool widen_busy(struct place *at)
+{
+	while (at->nr_hogs)
+		end_worker(at->hogs[--at->nr_hogs]);
+	return true;
+}
+
+static bool set_online(int cpu, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online",
+		 cpu);
+	return put_text(path, text);
+}
+
+static bool narrow_online(struct place *at)
+{
+	return EXPECT(set_online(at->last_cpu, "0"));
+}
+
+static bool widen_online(struct place *at)
+{
+	return EXPECT(set_online(at->last_cpu, "1"));
+}
+
+/* Catch a teardown at work, narrow the limit and widen it again. */
+static bool caught_change(struct place *at, const struct change *change,
+			  long mib)
+{
+	bool done = catch_teardown(at->worker, at->child, mib, 1);
+
+	if (!change->narrow(at))
+		return false;
+	trace_mark(MARK_NARROW);
+	done &= wait_for_at_most(at->worker, at->child, 0);
+	trace_mark(MARK_WIDEN);
+	if (!change->widen(at))
+		return false;
+	done &= wait_for_at_least(at->worker, at->child, 1);
+	EXPECT(!get_result(at->worker));
+	EXPECT_EQ(current_of(at->child), 0);
+	return done;
+}
+
+static int test_change(const char *root, const struct change *change,
+		       int (*prepare)(long arg), long arg)
+{
+	bool traced = trace_begin(), done = false;
+	struct place at = { .last_cpu = nth_cpu(nr_cpus() - 1) };
+	long mib;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	at.parent = make_cgroup(root, "ktask_live", true);
+	cg_write(at.parent, "cgroup.subtree_control", "+cpuset");
+	at.child = make_cgroup(at.parent, "child", false);
+
+	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !done && !failures;
+	     mib *= 2) {
+		at.worker = start_worker(at.child);
+		if (prepare)
+			EXPECT(!order(at.worker, prepare, arg));
+		if (traced)
+			trace_clear();
+		done = caught_change(&at, change, mib);
+		if (done && traced && !change->sampled)
+			expect_helpers_left(at.worker->pid);
+		end_worker(at.worker);
+	}
+	EXPECT(done);
+	trace_end();
+	return KSFT_PASS;
+}
+
+static int test_ktask_live_cap(const char *root)
+{
+	static const struct change cap = { "cap", narrow_cap, widen_cap };
+
+	return test_change(root, &cap, NULL, 0);
+}
+
+static int test_ktask_live_parent_cap(const char *root)
+{
+	static const struct change cap = {
+		"parent's cap", narrow_parent_cap, widen_parent_cap
+	};
+
+	return test_change(root, &cap, NULL, 0);
+}
+
+static int test_ktask_live_cpu_max(const char *root)
+{
+	static const struct change max = {
+		"cpu.max", narrow_cpu_max, widen_cpu_max
+	};
+
+	return test_change(root, &max, NULL, 0);
+}
+
+static int test_ktask_live_cpuset(const char *root)
+{
+	static const struct change cpuset = {
+		"cpuset.cpus", narrow_cpuset, widen_cpuset
+	};
+	bool enabled;
+	int ret;
+
+	if (cg_read_strstr(root, "cgroup.controllers", "cpuset"))
+		return skip("no cpuset controller");
+	enabled = !cg_read_strstr(root, "cgroup.subtree_control", "cpuset");
+	if (!enabled && cg_write(root, "cgroup.subtree_control", "+cpuset"))
+		return skip("cannot enable the cpuset controller");
+
+	ret = test_change(root, &cpuset, NULL, 0);
+	end_workers();
+	remove_cgroups();
+	if (!enabled)
+		cg_write(root, "cgroup.subtree_control", "-cpuset");
+	return ret;
+}
+
+static int test_ktask_live_affinity(const char *root)
+{
+	static const struct change affinity = {
+		"affinity", narrow_affinity, widen_affinity
+	};
+
+	return test_change(root, &affinity, NULL, 0);
+}
+
+static int test_ktask_live_system(const char *root)
+{
+	static const struct change system = {
+		"debug.ktask_max_threads", narrow_system, widen_system
+	};
+
+	return test_change(root, &system, NULL, 0);
+}
+
+/* Threads of the cgroup's own that want all its CPUs: counted once per tick. */
+static int test_ktask_live_busy(const char *root)
+{
+	static const struct change busy = {
+		"busy", narrow_busy, widen_busy, .sampled = true
+	};
+
+	return test_change(root, &busy, NULL, 0);
+}
+
+/* An order: stay on the first CPU and the last, which goes. */
+static int stay_on_first_and_last(long unused)
+{
+	cpu_set_t mask;
+
+	CPU_ZERO(&mask);
+	CPU_SET(nth_cpu(0), &mask);
+	CPU_SET(nth_cpu(nr_cpus() - 1), &mask);
+	return sched_setaffinity(0, sizeof(mask), &mask) ? -errno : 0;
+}
+
+static int test_ktask_live_online(const char *root)
+{
+	static const struct change online = {
+		"CPU online", narrow_online, widen_online
+	};
+
+	int last = nth_cpu(nr_cpus() - 1);
+
+	if (!set_online(last, "0") || !set_online(last, "1"))
+		return skip("CPUs cannot go offline");
+	return test_change(root, &online, stay_on_first_and_last, 0);
+}
+
+/*
+ * A task that is moved takes its loans with it. The cgroup that it left can be
+ * removed at once, even before its helpers have noticed.
+ */
+static int test_ktask_migrate(const char *root)
+{
+	const char *new = make_cgroup(root, "ktask_new", false);
+	bool wait, moved;
+	long mib;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	set_cap(new, 1);
+	for (wait = false;; wait = true) {
+		for (mib = LONG_MIB_MIN, moved = false;
+		     mib <= LONG_MIB_MAX && !moved && !failures; mib *= 2) {
+			char *old = cg_name(root, "ktask_old");
+			struct worker *worker;
+			long tasks;
+			int peak;
+
+			EXPECT(!cg_create(old));
+			worker = start_worker(old);
+			peak = cg_open(new, "cpu.ktask.peak", O_RDWR);
+			EXPECT_EQ(write(peak, "0", 1), 1);
+			tasks = stat_of(new, "tasks");
+
+			moved = catch_teardown(worker, old, mib, 1);
+			EXPECT(!cg_enter(new, worker->pid));
+			EXPECT_EQ(keyed(old, "cgroup.events", "populated"), 0);
+			if (wait)
+				moved &= wait_for_at_most(worker, old, 0);
+			EXPECT(!rmdir(old));
+			moved &= wait_for_at_least(worker, new, 1);
+
+			EXPECT(!get_result(worker));
+			EXPECT_EQ(current_of(new), 0);
+			if (moved) {
+				EXPECT_EQ(cg_read_long_fd(peak), 1);
+				EXPECT_EQ(stat_of(new, "tasks"), tasks + 1);
+			}
+			close(peak);
+			end_worker(worker);
+			free(old);
+		}
+		EXPECT(moved);
+		if (wait)
+			break;
+	}
+	return KSFT_PASS;
+}
+
+/* A cap that is lowered takes helpers away, one that is raised allows more. */
+static int test_ktask_max_change(const char *root)
+{
+	const char *parent = make_cgroup(root, "ktask_change", true);
+	const char *child = make_cgroup(parent, "child", false);
+	int many = nr_cpus() > 2 ? 2 : 1;
+	bool done = false;
+	long mib;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !done && !failures;
+	     mib *= 2) {
+		struct worker *worker = start_worker(child);
+		int peak = cg_open(parent, "cpu.ktask.peak", O_RDWR);
+
+		done = catch_teardown(worker, child, mib, many);
+		set_cap(parent, many - 1);
+		done &= wait_for_at_most(worker, parent, many - 1);
+		set_cap(child, 0);
+		done &= wait_for_at_most(worker, child, 0);
+		EXPECT_EQ(write(peak, "0", 1), 1);
+		set_cap(child, many);
+		done &= wait_for_at_least(worker, child, many - 1);
+		if (done)
+			EXPECT_EQ(cg_read_long_fd(peak), many - 1);
+		set_cap(parent, many);
+		done &= wait_for_at_least(worker, child, many);
+
+		EXPECT(!get_result(worker));
+		EXPECT_EQ(current_of(child), 0);
+		EXPECT_EQ(current_of(parent), 0);
+		close(peak);
+		set(parent, "cpu.ktask.max", "max");
+		set(child, "cpu.ktask.max", "max");
+		end_worker(worker);
+	}
+	EXPECT(done);
+	return KSFT_PASS;
+}
+
+/* An order: tear down again and again. */
+static int storm(long mib)
+{
+	int err = 0;
+
+	while (!err && !__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
+		err = map_and_unmap(mib);
+	return err;
+}
+
+/*
+ * Caps that are rewritten all the time, under a storm of teardowns, are never
+ * exceeded. The kernel notes the peak at the moment of lending, so nothing is
+ * missed between two looks.
+ */
+static int test_ktask_max_storm(const char *root)
+{
+	const char *parent = make_cgroup(root, "ktask_storm", true);
+	int nr = nr_cpus() + 2, high = 3, i;
+	unsigned int seed = 20180817, tasks;
+	const char *children[2];
+	int peak;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+	if (nr > 10)
+		nr = 10;
+
+	children[0] = make_cgroup(parent, "child_0", false);
+	children[1] = make_cgroup(parent, "child_1", false);
+	set_cap(parent, high);
+	peak = cg_open(parent, "cpu.ktask.peak", O_RDWR);
+	EXPECT_EQ(write(peak, "0", 1), 1);
+
+	for (i = 0; i < nr; i++)
+		give_order(start_worker(children[i % 2]), storm, SMALL_MIB);
+
+	/* So many that helpers came and went under each cap. */
+	for (i = 0; i < 50 && !failures; i++) {
+		int cap = rand_r(&seed) % 4;
+
+		set_cap(parent, cap);
+		if (cap < high) {
+			while (current_of(parent) > cap)
+				;
+			EXPECT_EQ(write(peak, "0", 1), 1);
+		}
+		high = cap;
+		tasks = stat_of(parent, "tasks");
+		while (rand_r(&seed) % 4 && stat_of(parent, "tasks") < tasks + 2)
+			;
+		EXPECT_RANGE(cg_read_long_fd(peak), 0, high);
+	}
+
+	/* With room, helpers are lent: or all this was about nothing. */
+	set_cap(parent, 1);
+	while (!current_of(parent))
+		;
+	for (i = 0; i < nr; i++)
+		__atomic_store_n(&workers[i].progress->stop, 1,
+				 __ATOMIC_SEQ_CST);
+	for (i = 0; i < nr; i++)
+		EXPECT(!get_result(&workers[i]));
+	EXPECT_EQ(current_of(parent), 0);
+	EXPECT_RANGE(stat_of(parent, "helpers_lent"), 1, LONG_MAX);
+	close(peak);
+	return KSFT_PASS;
+}
+
+/*
+ * Limits that others move
+ */
+
+/* A cgroup that is busy from the start gets no helper, and is told why. */
+static int test_ktask_busy(const char *root)
+{
+	struct place at = { .child = make_cgroup(root, "ktask_busy", false) };
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	at.worker = start_worker(at.child);
+	EXPECT(!order(at.worker, map_memory, WORTH_MIB));
+	narrow_busy(&at);
+	/* They run: as many as there are CPUs have used some of them. */
+	while (keyed(at.child, "cpu.stat", "usage_usec") < 1000000)
+		;
+	EXPECT(!order(at.worker, unmap, 0));
+	EXPECT_EQ(stat_of(at.child, "helpers_lent"), 0);
+	EXPECT_EQ(stat_of(at.child, "refused_busy"), 1);
+
+	widen_busy(&at);
+	EXPECT(!order(at.worker, map_and_unmap, WORTH_MIB));
+	EXPECT_RANGE(stat_of(at.child, "helpers_lent"), 1, LONG_MAX);
+	return KSFT_PASS;
+}
+
+/*
+ * Let two workers in sibling cgroups tear down at the same time, and see that
+ * each has @helpers while the other is still at it.
+ */
+static bool caught_sharing(const char **children, struct worker **sharers,
+			   long mib, long helpers)
+{
+	int had = 0, i;
+
+	for (i = 0; i < 2; i++)
+		EXPECT(!order(sharers[i], map_aliases, mib));
+	for (i = 0; i < 2; i++)
+		give_order(sharers[i], unmap, 0);
+	while (!tearing_down(sharers[0]) || !tearing_down(sharers[1]))
+		if (sharers[0]->progress->ended || sharers[1]->progress->ended)
+			break;
+	while (had != 3 && tearing_down(sharers[0]) && tearing_down(sharers[1]))
+		for (i = 0; i < 2; i++)
+			if (current_of(children[i]) >= helpers)
+				had |= 1 << i;
+	for (i = 0; i < 2; i++)
+		EXPECT(!get_result(sharers[i]));
+	return had == 3;
+}
+
+static void expect_sharing(const char *parent, long helpers)
+{
+	const char *children[2];
+	bool shared = false;
+	long mib;
+	int i;
+
+	children[0] = make_cgroup(parent, "one", false);
+	children[1] = make_cgroup(parent, "other", false);
+	for (mib = 2 * LONG_MIB_MIN; mib <= LONG_MIB_MAX && !shared; mib *= 2) {
+		struct worker *sharers[2];
+
+		for (i = 0; i < 2; i++)
+			sharers[i] = start_worker(children[i]);
+		shared = caught_sharing(children, sharers, mib, helpers);
+		for (i = 0; i < 2; i++)
+			end_worker(sharers[i]);
+	}
+	EXPECT(shared);
+}
+
+/* Siblings take turns with the only helper that their parent's cap allows. */
+static int test_ktask_share_cap(const char *root)
+{
+	const char *parent = make_cgroup(root, "ktask_share", true);
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	set_cap(parent, 1);
+	expect_sharing(parent, 1);
+	EXPECT_EQ(peak_of(parent), 1);
+	return KSFT_PASS;
+}
+
+/* Without a cap it is the pool that they share: it has a helper per CPU. */
+static int test_ktask_share_pool(const char *root)
+{
+	if (nr_cpus() < 4)
+		return skip_below_cpus(4);
+
+	expect_sharing(make_cgroup(root, "ktask_pool", true), 2);
+	return KSFT_PASS;
+}
+
+/* An order: become a real-time task. */
+static int become_fifo(long prio)
+{
+	struct sched_param param = { .sched_priority = prio };
+
+	return sched_setscheduler(0, SCHED_FIFO, &param) ? -errno : 0;
+}
+
+/* The least prio that a caller lent, INT_MAX if it lent none. */
+static int least_prio_lent(pid_t caller)
+{
+	FILE *trace = fopen(TRACE "/trace", "r");
+	int least = INT_MAX;
+	char line[1024];
+
+	while (EXPECT(trace) && fgets(line, sizeof(line), trace))
+		if (strstr(line, "ktask_renice:") &&
+		    trace_field(line, "caller") == caller &&
+		    trace_field(line, "prio") < least)
+			least = trace_field(line, "prio");
+	if (trace)
+		fclose(trace);
+	return least;
+}
+
+/* A real-time caller lends its priority; its helpers get nothing to keep. */
+static int test_ktask_real_time(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_rt", false);
+	struct worker *worker = start_worker(cg);
+	int i, prio = 7;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+	if (!trace_begin())
+		return skip("no tracepoints");
+
+	trace_clear();
+	EXPECT(!order(worker, become_fifo, prio));
+	for (i = 0; i < 100 && !stat_of(cg, "reniced"); i++)
+		EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_RANGE(stat_of(cg, "reniced"), 1, LONG_MAX);
+	/* As the kernel counts: 99 is the least urgent of them. */
+	EXPECT_EQ(least_prio_lent(worker->pid), 99 - prio);
+	wait_for_idle_helpers();
+	trace_end();
+	return KSFT_PASS;
+}
+
+#define T(x) { x, #x }
+static const struct ktask_test tests[] = {
+	T(test_ktask_migrate),
+	T(test_ktask_max_change),
+	T(test_ktask_max_storm),
+	T(test_ktask_live_cap),
+	T(test_ktask_live_parent_cap),
+	T(test_ktask_live_cpu_max),
+	T(test_ktask_live_cpuset),
+	T(test_ktask_live_affinity),
+	T(test_ktask_live_system),
+	T(test_ktask_live_online),
+	T(test_ktask_live_busy),
+	T(test_ktask_busy),
+	T(test_ktask_share_cap),
+	T(test_ktask_share_pool),
+	T(test_ktask_real_time),
+};
+
+#undef T
+
+int main(int argc, char **argv)
+{
+	return run_ktask_tests(tests, ARRAY_SIZE(tests), argc, argv);
+}
