@@ -357,13 +357,17 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		.work = work,
 		.job = job,
 		.helpers = LIST_HEAD_INIT(loan->helpers),
+		.last_refused = NR_KTASK_LIMITS,
 	};
 	spin_lock_init(&loan->lock);
 }
 
 static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 {
-	ktask_trace_refuse(loan, limit);
+	/* It may be asked for again and again before each chunk. */
+	if (limit != loan->last_refused)
+		ktask_trace_refuse(loan, limit);
+	loan->last_refused = limit;
 	loan->refused |= BIT(limit);
 	return false;
 }
@@ -422,6 +426,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
 	ktask_cset_enter(helper->task, cset);
 
+	loan->last_refused = NR_KTASK_LIMITS;
 	atomic_inc(&loan->nr);
 	ktask_trace_lend(loan, helper->task);
 

@@ -117,6 +117,7 @@ struct ktask_worker {
  *	it its priority
  * @boosted: the helper that a real-time caller waits for
  * @refused: bit mask of limits that have refused a helper; the caller's
+ * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
  * @stats: sums over helpers and chunks
  *
  * Lives on the caller's stack: ktask_loan_settle() returns once no helper
@@ -135,6 +136,7 @@ struct ktask_loan {
 	struct rt_mutex		boost;
 	struct ktask_helper	*boosted;
 	unsigned long		refused;
+	enum ktask_limit	last_refused;
 	u64			stats[NR_KTASK_STATS];
 };
 

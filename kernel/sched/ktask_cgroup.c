@@ -10,10 +10,10 @@
  * chunks.
  *
  * Where a level has no room left, its children are to have the same number of
- * helpers each, or one more in turns; and so are the tasks of a cgroup itself.
- * Whoever is refused a helper leaves a claim there. Helpers of those who have
- * more see it at the end of their chunks and leave, and the room that this
- * makes is the claimant's.
+ * helpers each, or one more in turns; so are the children of those, and the
+ * tasks of a cgroup itself. Whoever is refused a helper leaves a claim there and
+ * at all levels below. Helpers of those who have more see it at the end of their
+ * chunks and leave, and the room that this makes is the claimant's.
  *
  * The files belong to the cpu controller, whose bandwidth and weight helpers
  * use, as swap files belong to the memory controller.
@@ -120,22 +120,35 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 					   struct ktask_sharer *sharer)
 {
 	struct ktask_group *kg = &tg->ktask;
-	int nr = atomic_read(&kg->on_loan), room;
+	int nr = atomic_read(&kg->on_loan);
+
+	if (ktask_claimed(&kg->claim, sharer) &&
+	    READ_ONCE(kg->claim.nr) <= sharer->nr)
+		return KTASK_LIMIT_SHARE;
 
 	do {
-		room = ktask_level_cap(tg) - nr;
-		if (room <= 0) {
-			ktask_claim(&kg->claim, sharer);
+		if (nr >= ktask_level_cap(tg))
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
-		}
-		if (room == 1 && ktask_claimed(&kg->claim, sharer) &&
-		    READ_ONCE(kg->claim.nr) <= sharer->nr)
-			return KTASK_LIMIT_SHARE;
 	} while (!atomic_try_cmpxchg(&kg->on_loan, &nr, nr + 1));
 
 	if (READ_ONCE(kg->claim.by) == sharer->who)
 		WRITE_ONCE(kg->claim.by, NULL);
 	return NR_KTASK_LIMITS;
+}
+
+/* There was no room at @full: ask for it, here and wherever it is passed on. */
+static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
+			       struct task_group *full)
+{
+	struct task_group *tg = from, *child = NULL;
+
+	do {
+		struct ktask_sharer sharer = ktask_sharer(loan, child);
+
+		ktask_claim(&tg->ktask.claim, &sharer);
+		child = tg;
+		tg = tg->parent;
+	} while (child != full);
 }
 
 /* A helper is on loan: let the peaks of all its levels know. */
@@ -200,6 +213,8 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		if (*limit == NR_KTASK_LIMITS)
 			continue;
 		ktask_uncharge_levels(from, tg);
+		if (*limit != KTASK_LIMIT_SHARE)
+			ktask_claim_levels(loan, from, tg);
 		if (*limit == KTASK_LIMIT_CAP && !(loan->refused & BIT(*limit)))
 			ktask_cap_event(tg);
 		return false;
