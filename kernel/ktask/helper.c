@@ -507,7 +507,8 @@ static void ktask_loan_wait(struct ktask_loan *loan,
 			    struct ktask_helper *helper)
 	__must_hold(&loan->lock)
 {
-	ktask_sched_fetch(helper->task);
+	if (ktask_sched_fetch(helper->task))
+		ktask_trace_fetch(loan, helper->task);
 	set_current_state(TASK_UNINTERRUPTIBLE);
 	spin_unlock(&loan->lock);
 	schedule_timeout(1);

@@ -266,5 +266,6 @@ void ktask_trace_return(struct ktask_loan *loan, struct task_struct *helper,
 			u64 ns);
 void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
 			int prio);
+void ktask_trace_fetch(struct ktask_loan *loan, struct task_struct *helper);
 
 #endif /* _KTASK_INTERNAL_H */

@@ -122,3 +122,13 @@ void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
 	trace_ktask_renice(caller->pid, ktask_cgroup_id(caller), helper->pid,
 			   prio);
 }
+
+void ktask_trace_fetch(struct ktask_loan *loan, struct task_struct *helper)
+{
+	struct task_struct *caller = loan->caller;
+
+	if (!trace_ktask_fetch_enabled())
+		return;
+
+	trace_ktask_fetch(caller->pid, ktask_cgroup_id(caller), helper->pid);
+}

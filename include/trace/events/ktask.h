@@ -258,6 +258,29 @@ TRACE_EVENT(ktask_renice,
 		  __entry->prio)
 );
 
+/* A helper that was throttled goes on where its caller waits for it. */
+TRACE_EVENT(ktask_fetch,
+
+	TP_PROTO(pid_t caller, u64 cgroup, pid_t helper),
+
+	TP_ARGS(caller, cgroup, helper),
+
+	TP_STRUCT__entry(
+		__field(pid_t,		caller)
+		__field(u64,		cgroup)
+		__field(pid_t,		helper)
+	),
+
+	TP_fast_assign(
+		__entry->caller		= caller;
+		__entry->cgroup		= cgroup;
+		__entry->helper		= helper;
+	),
+
+	TP_printk("caller=%d cgroup=%llu helper=%d",
+		  __entry->caller, __entry->cgroup, __entry->helper)
+);
+
 #endif /* _TRACE_KTASK_H */
 
 /* This part must be outside protection */

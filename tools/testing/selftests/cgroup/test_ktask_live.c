@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -802,6 +803,73 @@ static int test_ktask_real_time(const char *root)
 	return KSFT_PASS;
 }
 
+#define MIXED_MIB	512
+#define DENSE_FROM_MIB	384
+#define DENSE_MIB	64
+
+/*
+ * An order: tear down memory that is sparse but for one chunk, which takes far
+ * longer than those before it: whoever gets it keeps the other waiting.
+ */
+static int tear_down_mixed(long unused)
+{
+	size_t size = (size_t)MIXED_MIB << 20, pos;
+	char *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *dense = mem + ((size_t)DENSE_FROM_MIB << 20);
+
+	if (mem == MAP_FAILED || madvise(mem, size, MADV_NOHUGEPAGE))
+		return -errno;
+	for (pos = 0; pos < size; pos += 2 << 20)
+		mem[pos] = 1;
+	for (pos = 0; pos < (size_t)DENSE_MIB << 20; pos += PAGE_SIZE)
+		dense[pos] = 1;
+	return munmap(mem, size) ? -errno : 0;
+}
+
+static bool traced(pid_t caller, const char *event)
+{
+	FILE *trace = fopen(TRACE "/trace", "r");
+	bool found = false;
+	char line[1024];
+
+	while (EXPECT(trace) && !found && fgets(line, sizeof(line), trace))
+		found = strstr(line, event) &&
+			trace_field(line, "caller") == caller;
+	if (trace)
+		fclose(trace);
+	return found;
+}
+
+/*
+ * Now and then a helper is throttled in its last chunk where its caller is not:
+ * then it comes over.
+ */
+static int test_ktask_throttled(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_throttled", false);
+	struct worker *worker = start_worker(cg);
+	int i, tries = 200;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+	if (!trace_begin())
+		return skip("no tracepoints");
+
+	set(cg, "cpu.max", "8000 5000");
+	for (i = 0; i < tries && !failures; i++) {
+		trace_clear();
+		EXPECT(!order(worker, tear_down_mixed, 0));
+		if (traced(worker->pid, "ktask_fetch:"))
+			break;
+	}
+	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
+	EXPECT_RANGE(i, 0, tries - 1);
+	ksft_print_msg("at teardown %d\n", i);
+	trace_end();
+	return KSFT_PASS;
+}
+
 #define T(x) { x, #x }
 static const struct ktask_test tests[] = {
 	T(test_ktask_migrate),
@@ -820,6 +888,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_cap),
 	T(test_ktask_share_pool),
 	T(test_ktask_real_time),
+	T(test_ktask_throttled),
 };
 
 #undef T
