@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# In the guest: run the kselftests that are named in the file "run", each for
-# as long as the settings of its collection allow, and frame what they print.
+# In the guest: run the kselftests that are named in the file "run", each line
+# COLLECTION:PROGRAM [ARGUMENTS], each for as long as the settings of its
+# collection allow, and frame what they print.
 
 # time_of COLLECTION: seconds, in upstream's own words, times what this kernel
 # and emulation cost.
@@ -14,11 +15,12 @@ time_of()
 	echo $((${t:-120} * $(cat slowness 2>/dev/null || echo 2)))
 }
 
-while IFS=: read -r collection program; do
+while IFS=': ' read -r collection program arguments; do
 	echo "# ktask-program: begin $collection/$program"
 	(
 		cd "$collection" || exit 125
-		timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" </dev/null
+		# shellcheck disable=SC2086 # one word per argument
+		timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" $arguments </dev/null
 	)
 	echo "# ktask-program: end $collection/$program $?"
 done <run

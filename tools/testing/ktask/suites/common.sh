@@ -53,11 +53,13 @@ run_kunit()
 		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
 }
 
-# run_selftests VARIANT NAME PATTERN: those whose collection:program matches.
+# run_selftests VARIANT NAME PATTERN [VM-ARGUMENTS...]: those whose
+# collection:program matches, with what ARGUMENTS= says.
 run_selftests()
 {
 	local variant=$1 name=$2 pattern=$3 dir built
 
+	shift 3
 	built=$("$KT_DIR/selftests.sh")
 	dir=$(payload_dir "$name-$variant")
 	cp -a "$built/." "$dir/"
@@ -65,5 +67,6 @@ run_selftests()
 	slowness "$variant" >"$dir/slowness"
 	grep -E "$pattern" "$built/list" >"$dir/run" ||
 		{ echo "not ok - $name: no kselftest matches $pattern"; return; }
-	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$dir"
+	[ -z "${ARGUMENTS:-}" ] || sed -i "s/\$/ $ARGUMENTS/" "$dir/run"
+	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Linux's own cgroup kselftests on the default kernel: those that pass on a
-# stock one in such a machine
+# Linux's own cgroup and sched kselftests on the default kernel: those that pass
+# on a stock one in such a machine
 
 . "$(dirname "$0")/common.sh"
 
@@ -23,4 +23,23 @@ forgive_races()
 	{ print; fflush() }'
 }
 
-run_selftests default regress '^cgroup:test_(core|cpu|freezer|kill|pids)$' | forgive_races
+run_selftests default regress '^cgroup:test_(core|cpu|cpuset|freezer|kill|pids)$' | forgive_races
+
+# The scheduler's only one. It has no results but its exit status, and knows no
+# kernel without core scheduling.
+run_sched()
+{
+	local dir built
+
+	built=$(kt_home)/selftests/build/sched
+	mkdir -p "$built"
+	step "building the sched kselftests" "$(kt_home)/log/selftests-sched.log" \
+		make -C "$(kt_home)/tree/tools/testing/selftests/sched" OUTPUT="$built" LDFLAGS=-static \
+		KHDR_INCLUDES="-isystem $(kt_home)/headers/usr/include" all
+	dir=$(payload_dir regress-sched)
+	cp "$built/cs_prctl_test" "$dir/"
+	cp "$KT_DIR/guest/sched.sh" "$dir/job.sh"
+	boot regress-sched --variant default --cpus 4 --timeout 120 "$dir"
+}
+
+run_sched

@@ -598,11 +598,23 @@ static bool have_ktask_files(const char *root)
 	return have;
 }
 
+/* Those named on the command line, or all of them. */
+static bool asked_for(const struct ktask_test *test, int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], test->name))
+			return true;
+	return argc < 2;
+}
+
 int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 		    char **argv)
 {
 	static char root[PATH_MAX];
 	char max_threads[32];
+	unsigned int planned;
 	size_t i;
 
 	/* No plan before what may skip the whole: that would be 1 of all. */
@@ -618,17 +630,15 @@ int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 		ksft_exit_skip("cannot enable the cpu controller\n");
 	if (!have_ktask_files(root))
 		ksft_exit_skip("kernel without CONFIG_CGROUP_KTASK\n");
-	ksft_set_plan(nr);
+	for (i = 0, planned = 0; i < nr; i++)
+		planned += asked_for(&tests[i], argc, argv);
+	ksft_set_plan(planned);
 
 	cg_root = root;
 	signal(SIGALRM, bark);
 	for (i = 0; i < nr; i++) {
-		/* Tests named on the command line, or all of them. */
-		if (argc > 1 && !strstr(argv[1], tests[i].name)) {
-			ksft_test_result_skip("%s: not asked for\n",
-					      tests[i].name);
+		if (!asked_for(&tests[i], argc, argv))
 			continue;
-		}
 		switch (run_test(&tests[i], root, max_threads)) {
 		case KSFT_PASS:
 			ksft_test_result_pass("%s\n", tests[i].name);

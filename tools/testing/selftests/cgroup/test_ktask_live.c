@@ -803,6 +803,83 @@ static int test_ktask_real_time(const char *root)
 	return KSFT_PASS;
 }
 
+/* CPUs that the kernel was told at boot to keep for others. */
+static int isolated_cpus(cpu_set_t *isolated)
+{
+	static const char * const lists[] = {
+		"/sys/devices/system/cpu/isolated",
+		"/sys/devices/system/cpu/nohz_full",
+	};
+	size_t i;
+
+	CPU_ZERO(isolated);
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		char text[256] = "", *range, *save = NULL;
+		int first, last;
+
+		read_text(lists[i], text, sizeof(text));
+		for (range = strtok_r(text, ",\n", &save); range;
+		     range = strtok_r(NULL, ",\n", &save)) {
+			if (sscanf(range, "%d-%d", &first, &last) < 2)
+				last = sscanf(range, "%d", &first) < 1 ?
+				       first - 1 : first;
+			while (first <= last)
+				CPU_SET(first++, isolated);
+		}
+	}
+	return CPU_COUNT(isolated);
+}
+
+/* Chunks of a caller's helpers: all of them, or those on some CPUs. */
+static int helpers_chunks(pid_t caller, const cpu_set_t *cpus)
+{
+	FILE *trace = fopen(TRACE "/trace", "r");
+	char line[1024];
+	int nr = 0;
+
+	while (EXPECT(trace) && fgets(line, sizeof(line), trace))
+		nr += strstr(line, "ktask_chunk:") &&
+		      trace_field(line, "caller") == caller &&
+		      trace_field(line, "thread") != caller &&
+		      (!cpus || CPU_ISSET(trace_cpu(line), cpus));
+	if (trace)
+		fclose(trace);
+	return nr;
+}
+
+static int tear_down_on(struct worker *worker, const cpu_set_t *cpus,
+			const cpu_set_t *counted)
+{
+	trace_clear();
+	EXPECT(!sched_setaffinity(worker->pid, sizeof(*cpus), cpus));
+	EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
+	return helpers_chunks(worker->pid, counted);
+}
+
+/* Helpers leave isolated CPUs alone, unless their caller lives there. */
+static int test_ktask_isolated(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_isolated", false);
+	struct worker *worker = start_worker(cg);
+	cpu_set_t isolated, all;
+	int i;
+
+	if (isolated_cpus(&isolated) < 2)
+		return skip("less than two CPUs are isolated");
+	if (!trace_begin())
+		return skip("no tracepoints");
+
+	CPU_ZERO(&all);
+	for (i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++)
+		CPU_SET(i, &all);
+	for (i = 0; i < 5; i++)
+		EXPECT_EQ(tear_down_on(worker, &all, &isolated), 0);
+	EXPECT_RANGE(tear_down_on(worker, &all, NULL), 1, INT_MAX);
+	EXPECT_RANGE(tear_down_on(worker, &isolated, &isolated), 1, INT_MAX);
+	trace_end();
+	return KSFT_PASS;
+}
+
 #define MIXED_MIB	512
 #define DENSE_FROM_MIB	384
 #define DENSE_MIB	64
@@ -889,6 +966,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_pool),
 	T(test_ktask_real_time),
 	T(test_ktask_throttled),
+	T(test_ktask_isolated),
 };
 
 #undef T
