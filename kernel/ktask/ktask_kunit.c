@@ -1164,24 +1164,37 @@ static void test_mm(struct kunit *test)
 struct test_work {
 	struct ktask_loan	loan;
 	bool			end;
-	bool			keep;
+	bool			real_time;
 	atomic_t		started;
 	atomic_t		ended;
+	atomic_t		missed;		/* were lent nothing */
 	atomic_t		raised;
 	atomic_t		most_raised;
 	struct ktask_worker	*kept;
 	struct task_struct	*task;
 };
 
-/* Until the caller waits, and has lent its nice value. */
-static bool test_work_until_raised(struct ktask_worker *worker, void *arg)
+static bool test_has_lent(struct test_work *w)
+{
+	struct task_struct *caller = w->loan.caller;
+
+	if (w->real_time)
+		return READ_ONCE(current->prio) <= READ_ONCE(caller->prio);
+	return task_nice(current) == task_nice(caller);
+}
+
+/* Until the caller waits, and has lent its nice value or priority; seconds. */
+static bool test_work_until_lent(struct ktask_worker *worker, void *arg)
 {
 	struct test_work *w = arg;
+	int tries = 50000;
 
+	WRITE_ONCE(w->task, current);
 	atomic_inc(&w->started);
-	while (task_nice(current) != task_nice(w->loan.caller) &&
-	       !READ_ONCE(w->end))
+	while (!test_has_lent(w) && tries--)
 		test_busy(100);
+	if (!test_has_lent(w))
+		atomic_inc(&w->missed);
 
 	test_raise(&w->most_raised, atomic_inc_return(&w->raised));
 	/* If the next one were raised as well it would show now. */
@@ -1214,7 +1227,7 @@ static void test_renice(struct kunit *test)
 	unsigned int lent;
 
 	test_needs_helpers(test, 1);
-	ktask_loan_init(&w.loan, NULL, test_work_until_raised, &w);
+	ktask_loan_init(&w.loan, NULL, test_work_until_lent, &w);
 	lent = test_lend(&w, min(test_cpus() - 1, 3U));
 	KUNIT_EXPECT_GT(test, lent, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.started), lent);
@@ -1223,29 +1236,11 @@ static void test_renice(struct kunit *test)
 
 	ktask_loan_settle(&w.loan);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), lent);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.missed), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.most_raised), 1);
 	KUNIT_EXPECT_EQ(test, w.loan.stats[KTASK_STAT_RENICED], lent);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&w.loan.helpers));
-}
-
-/* Until the caller waits, and has lent its priority. */
-static bool test_work_until_boosted(struct ktask_worker *worker, void *arg)
-{
-	struct test_work *w = arg;
-
-	WRITE_ONCE(w->task, current);
-	atomic_inc(&w->started);
-	while (READ_ONCE(current->prio) > READ_ONCE(w->loan.caller->prio) &&
-	       !READ_ONCE(w->end))
-		test_busy(100);
-
-	test_raise(&w->most_raised, atomic_inc_return(&w->raised));
-	/* If the next one were boosted as well it would show now. */
-	test_busy(2000);
-	atomic_dec(&w->raised);
-	atomic_inc(&w->ended);
-	return false;
 }
 
 /* A real-time caller's priority goes to one helper after the other, on loan. */
@@ -1266,10 +1261,10 @@ static void test_boost(struct kunit *test)
 
 	test_needs_helpers(test, 1);
 	for (i = 0; i < ARRAY_SIZE(real_time); i++) {
-		struct test_work w = { };
+		struct test_work w = { .real_time = true };
 		unsigned int lent;
 
-		ktask_loan_init(&w.loan, NULL, test_work_until_boosted, &w);
+		ktask_loan_init(&w.loan, NULL, test_work_until_lent, &w);
 		lent = test_lend(&w, min(test_cpus() - 1, 3U));
 		KUNIT_EXPECT_GT(test, lent, 0);
 		KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &real_time[i]), 0);
@@ -1277,6 +1272,7 @@ static void test_boost(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &normal), 0);
 
 		KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), lent);
+		KUNIT_EXPECT_EQ(test, atomic_read(&w.missed), 0);
 		KUNIT_EXPECT_EQ(test, atomic_read(&w.most_raised), 1);
 		KUNIT_EXPECT_EQ(test, w.loan.stats[KTASK_STAT_RENICED], lent);
 		/* Nothing is left of it, and the helper is no less nice. */
