@@ -436,7 +436,8 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 		lock_map_release(&job.lockdep_map);
 	}
 
-	ktask_trace_start(&job.loan, name, ktask_job_left(&job), job.min_chunk);
+	ktask_trace_start(&job.loan, ctl->kc_thread_func,
+			  ktask_job_left(&job), job.min_chunk);
 	nested = current->in_ktask;
 	current->in_ktask = 1;
 	ktask_work(&job, &caller);

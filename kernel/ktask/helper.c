@@ -569,7 +569,7 @@ static bool ktask_over_budget(struct ktask_loan *loan, enum ktask_limit *limit)
 /* Do more threads run than the caller's limits have CPUs? Once per tick. */
 static bool ktask_too_busy(struct ktask_helper *helper)
 {
-	if (helper->looked == jiffies)
+	if (!time_after(jiffies, helper->looked))
 		return false;
 
 	helper->looked = jiffies;
@@ -589,15 +589,16 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 		return KTASK_LIMIT_MOVED;
 	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask))
 		return KTASK_LIMIT_CPUS;
+	helper->leaving = ktask_over_budget(loan, &limit);
+	if (helper->leaving)
+		return limit;
 	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
 		return KTASK_LIMIT_QUOTA;
 	if (ktask_too_busy(helper))
 		return KTASK_LIMIT_BUSY;
 	if (ktask_share_asked(loan, helper->cset, helper->since))
 		return KTASK_LIMIT_SHARE;
-
-	helper->leaving = ktask_over_budget(loan, &limit);
-	return helper->leaving ? limit : NR_KTASK_LIMITS;
+	return NR_KTASK_LIMITS;
 }
 
 /**

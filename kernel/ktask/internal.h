@@ -13,6 +13,7 @@
 
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
+#include <linux/ktask.h>
 #include <linux/list.h>
 #include <linux/rtmutex.h>
 #include <linux/spinlock.h>
@@ -253,7 +254,7 @@ static inline u64 ktask_cgroup_id(struct task_struct *caller)
 #endif
 
 /* trace.c */
-void ktask_trace_start(struct ktask_loan *loan, const char *name,
+void ktask_trace_start(struct ktask_loan *loan, ktask_thread_func func,
 		       size_t units, size_t min_chunk);
 void ktask_trace_end(struct ktask_loan *loan, int error, unsigned long chunks);
 void ktask_trace_chunk(struct ktask_loan *loan, const struct ktask_chunk *chunk,

@@ -883,7 +883,9 @@ static void test_nested(struct kunit *test)
 /* A caller's fatal signal, as it were: KUnit's threads can be sent none. */
 static void test_kill(struct task_struct *caller, bool kill)
 {
-	guard(spinlock_irqsave)(&caller->sighand->siglock);
+	struct sighand_struct *sighand = rcu_access_pointer(caller->sighand);
+
+	guard(spinlock_irqsave)(&sighand->siglock);
 	if (kill) {
 		sigaddset(&caller->pending.signal, SIGKILL);
 		set_tsk_thread_flag(caller, TIF_SIGPENDING);

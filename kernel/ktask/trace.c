@@ -19,7 +19,7 @@ static const char *ktask_trace_room(struct ktask_loan *loan,
 	return ktask_limit_names[budget->limit];
 }
 
-void ktask_trace_start(struct ktask_loan *loan, const char *name,
+void ktask_trace_start(struct ktask_loan *loan, ktask_thread_func func,
 		       size_t units, size_t min_chunk)
 {
 	struct task_struct *caller = loan->caller;
@@ -30,7 +30,7 @@ void ktask_trace_start(struct ktask_loan *loan, const char *name,
 		return;
 
 	limit = ktask_trace_room(loan, &budget);
-	trace_ktask_start(caller->pid, ktask_cgroup_id(caller), name, units,
+	trace_ktask_start(caller->pid, ktask_cgroup_id(caller), func, units,
 			  min_chunk, budget.helpers, limit);
 }
 

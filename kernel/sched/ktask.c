@@ -330,7 +330,8 @@ static bool ktask_throttled_there_only(struct task_struct *helper)
 {
 	int cpu = smp_processor_id();
 
-	return task_on_rq_queued(helper) && !helper->se.sched_delayed &&
+	return cpu_active(cpu) && task_on_rq_queued(helper) &&
+	       !helper->se.sched_delayed &&
 	       !task_on_cpu(task_rq(helper), helper) &&
 	       !is_migration_disabled(helper) &&
 	       helper->sched_class == &fair_sched_class &&

@@ -3,11 +3,11 @@
  * ktask caps: how many helpers a cgroup has on loan, and the files that say so
  *
  * Each helper on loan is charged to its caller's cgroup and to every one above
- * it; the root's cap are the helpers that there are, one per CPU. A charge is made level by level and only where there
- * is room, so at no level and at no moment are there more helpers on loan than
- * its cap allowed when the last one was lent. A cap may be lowered below what
- * is on loan: then as many helpers as are too many leave at the end of their
- * chunks.
+ * it; the root's cap are the helpers that there are, one per CPU. A charge is
+ * made level by level and only where there is room, so at no level and at no
+ * moment are there more helpers on loan than its cap allowed when the last one
+ * was lent. A cap may be lowered below what is on loan: then as many helpers as
+ * are too many leave at the end of their chunks.
  *
  * Where a level has no room left, its children are to have the same number of
  * helpers each, or one more in turns; so are the children of those, and the

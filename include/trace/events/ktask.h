@@ -18,15 +18,15 @@
 
 TRACE_EVENT(ktask_start,
 
-	TP_PROTO(pid_t caller, u64 cgroup, const char *name, size_t units,
+	TP_PROTO(pid_t caller, u64 cgroup, void *func, size_t units,
 		 size_t min_chunk, unsigned int room, const char *limit),
 
-	TP_ARGS(caller, cgroup, name, units, min_chunk, room, limit),
+	TP_ARGS(caller, cgroup, func, units, min_chunk, room, limit),
 
 	TP_STRUCT__entry(
 		__field(pid_t,		caller)
 		__field(u64,		cgroup)
-		__string(name,		name)
+		__field(void *,		func)
 		__field(size_t,		units)
 		__field(size_t,		min_chunk)
 		__field(unsigned int,	room)
@@ -36,15 +36,15 @@ TRACE_EVENT(ktask_start,
 	TP_fast_assign(
 		__entry->caller		= caller;
 		__entry->cgroup		= cgroup;
-		__assign_str(name);
+		__entry->func		= func;
 		__entry->units		= units;
 		__entry->min_chunk	= min_chunk;
 		__entry->room		= room;
 		__assign_str(limit);
 	),
 
-	TP_printk("caller=%d cgroup=%llu name=%s units=%zu min_chunk=%zu room=%u limit=%s",
-		  __entry->caller, __entry->cgroup, __get_str(name),
+	TP_printk("caller=%d cgroup=%llu func=%ps units=%zu min_chunk=%zu room=%u limit=%s",
+		  __entry->caller, __entry->cgroup, __entry->func,
 		  __entry->units, __entry->min_chunk, __entry->room,
 		  __get_str(limit))
 );

@@ -53,6 +53,14 @@ checkpatch()
 		--no-summary --quiet --ignore "$ignore" "$@")
 }
 
+# It takes the fields of a trace event for the arguments of a call.
+checkpatch_trace()
+{
+	local ignore=$ignore,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT
+
+	checkpatch "$@"
+}
+
 # Editors strip the blank that stands for an empty line of context, and patch
 # does not mind; checkpatch does.
 checkpatch_patch()
@@ -66,7 +74,10 @@ lint_style()
 	local f
 
 	for f in $(files '*.c' '*.h' '*Kconfig'); do
-		case_of "checkpatch $f" silent checkpatch -f "$f"
+		case $f in
+		include/trace/*)	case_of "checkpatch $f" silent checkpatch_trace -f "$f" ;;
+		*)			case_of "checkpatch $f" silent checkpatch -f "$f" ;;
+		esac
 	done
 	for f in $(files 'patches/*.patch'); do
 		case_of "checkpatch $f" silent checkpatch_patch "$f"

@@ -4,7 +4,7 @@
 # The kernels there are: the source tree and the fragments that each is made
 # of, and which built one is the best start for it. To be sourced.
 
-KT_VARIANTS="default debug kcsan nocgroup noktask stock stock-debug"
+KT_VARIANTS="default debug kcsan rt nocgroup noktask stock stock-debug"
 
 # The fragments in configs/, later ones winning.
 variant_fragments()
@@ -13,6 +13,7 @@ variant_fragments()
 	default)	echo base ktask ;;
 	debug)		echo base ktask debug ;;
 	kcsan)		echo base ktask kcsan ;;
+	rt)		echo base ktask rt ;;
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;
 	noktask)	echo base noktask ;;

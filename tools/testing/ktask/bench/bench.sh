@@ -5,7 +5,9 @@
 # steady figures: see bench/README. Needs a host with nothing else to do.
 #
 # PARTS='speed small quota' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure. RESULTS=: where to. KERNEL=, STOCK=: a vmlinux instead of building.
+# measure; there are also live, window, saturated and bystander. KINDS='cpu.max
+# ...': which limits live moves. CPUS=2: virtual CPUs of live. RESULTS=: where to.
+# KERNEL=, STOCK=: a vmlinux instead of building.
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../accel.sh"
@@ -15,6 +17,7 @@ parts=${PARTS:-speed small quota}
 reps=${REPS:-10}
 results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
 percents='50 100 150'
+cpus=${CPUS:-2}
 
 # HOW/LAYOUT/MIB in use, for teardown.c
 cases=${CASES:-
@@ -32,19 +35,24 @@ cases=${CASES:-
 small='munmap/4 munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
        exit/64 exit/1024 exit/8192'
 
+# The limits that live moves, and the layouts of whose chunks it asks the length
+kinds=${KINDS:-cpu.ktask.max cpu.max cpuset.cpus affinity max_threads offline moved}
+layouts='pages/1024 thp/1024 sparse16/256 sparse64/256 sparse512/256'
+
 # job NAME SCRIPT ARGUMENTS...: a payload with what the guest has to run.
 job()
 {
-	local name=$1 script=$2 program
+	local name=$1 script=$2 source program
 
 	shift 2
 	rm -rf "${results:?}/$name"
 	mkdir -p "$results/$name"
-	for program in teardown pace; do
-		"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$bench/$program.c" \
+	for source in "$bench"/*.c; do
+		program=$(basename "$source" .c)
+		"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$source" \
 			-o "$results/$name/$program" || die "$program.c does not compile"
 	done
-	cp "$bench/$script" "$bench/held.sh" "$results/$name/"
+	cp "$bench"/{"$script",held.sh,beside.sh} "$results/$name/"
 	echo "exec bash ./$script $*" >"$results/$name/job.sh"
 }
 
@@ -54,11 +62,12 @@ boot()
 	local name=$1 rc=0
 
 	shift
+	rm -rf "${results:?}/vm-$name"
 	"$KT_DIR/vm.sh" --result "$results/vm-$name" "$@" "$results/$name" |
 		tee "$results/$name/said" | while read -r line; do say_for_now "$line"; done || rc=$?
 	[ "$rc" -eq 0 ] ||
 		die "$name was not measured: $(cat "$results/vm-$name/failure" 2>/dev/null || tail -n 1 "$results/$name/said")"
-	cp "$results/vm-$name/out"/*.csv "$results/$name.csv"
+	cp -r "$results/vm-$name/out/." "$results/"
 	rm -rf "${results:?}/$name"
 }
 
@@ -75,6 +84,38 @@ part_quota()
 	# shellcheck disable=SC2086 # one word per limit
 	job quota quota.sh "$reps" 1024 $percents
 	boot quota --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((300 + reps * 120))
+}
+
+# The order of things holds with more virtual CPUs than the host has; times do not.
+part_live()
+{
+	rm -rf "${results:?}/traces"
+	# shellcheck disable=SC2086 # one word per kind and layout
+	job live live.sh "$reps" 8192 $kinds -- $layouts
+	boot live --kernel "$kernel" --accel "$accel" --bench --cpus "$cpus" --mem "${MEM:-4G}" \
+		--timeout $((600 + reps * 120))
+}
+
+part_window()
+{
+	job window window.sh "$reps" 1024 25 50 100 150
+	boot window --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((300 + reps * 120))
+}
+
+part_saturated()
+{
+	job saturated saturated.sh "$reps" 1024
+	boot saturated --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((300 + reps * 60))
+}
+
+part_bystander()
+{
+	# shellcheck disable=SC2086 # one word per limit
+	job bystander bystander.sh "$reps" 1024 $percents
+	boot bystander --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
 		--timeout $((300 + reps * 120))
 }
 
@@ -107,7 +148,7 @@ look_around()
 		echo "date: $(date -u '+%Y-%m-%d %H:%M UTC')"
 		echo "commit: $(git -C "$KT_TOP" describe --always --dirty 2>/dev/null || echo none)"
 		echo "host: $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), load $load"
-		echo "guest: $(qemu-system-x86_64 --version | head -n 1), $accel, 2 CPUs"
+		echo "guest: $(qemu-system-x86_64 --version | head -n 1), $accel, 2 CPUs$([ "$cpus" -eq 2 ] || echo "; live: $cpus CPUs")"
 	} >"$results/machine"
 }
 
@@ -128,8 +169,10 @@ mkdir -p "$results"
 look_around
 for part in $parts; do
 	case $part in
-	speed | small | quota)	"part_$part" ;;
-	*)			die "no part $part; there are: speed small quota" ;;
+	speed | small | quota | live | window | saturated | bystander)
+		"part_$part" ;;
+	*)
+		die "no part $part; there are: speed small quota live window saturated bystander" ;;
 	esac
 done
 python3 "$bench/report.py" "$results" | tee "$results/report"

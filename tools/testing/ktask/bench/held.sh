@@ -19,7 +19,18 @@ hold()
 # let_go VARIABLE: tear its memory down, and say how long that took, in ns.
 let_go()
 {
+	let_go_start
+	let_go_end "$1"
+}
+
+# The same in two steps, for what has to be done meanwhile.
+let_go_start()
+{
 	echo go >&"$to_held"
+}
+
+let_go_end()
+{
 	read -r "$1" <&"$from_held"
 }
 

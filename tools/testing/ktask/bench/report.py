@@ -12,6 +12,13 @@ import statistics
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+
+# pylint: disable=wrong-import-position
+import live  # noqa: E402
+import others  # noqa: E402
+from figures import spread  # noqa: E402
+
 PLOT = """
 set terminal pngcairo size 1200,700
 set output 'speed.png'
@@ -45,14 +52,6 @@ def load(path, keys, mode='mode'):
 def values(rows, field, unit=1.0):
     """A numeric column."""
     return [int(row[field]) / unit for row in rows]
-
-
-def spread(samples):
-    """Median and the quarters, as text."""
-    if len(samples) < 2:
-        return f'{samples[0]:8.1f}'
-    low, mid, high = statistics.quantiles(samples, n=4, method='inclusive')
-    return f'{mid:8.1f} [{low:.1f}-{high:.1f}]'
 
 
 def pair_ratio(off, other):
@@ -210,6 +209,9 @@ def main():
         report_small(where)
     if there('quota.csv'):
         report_quota(os.path.join(where, 'quota.csv'))
+    if there('traces'):
+        live.report(where)
+    others.report(where)
 
 
 if __name__ == '__main__':

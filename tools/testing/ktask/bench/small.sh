@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # In the guest, on an emulator whose clock counts instructions: what giving
-# back little memory costs. One line per measurement to $OUT/small.csv.
+# back little memory costs. One line per measurement to $OUT/small-$kernel.csv.
 #
 # usage: small.sh KERNEL TIMES HOW/KIB...
 
@@ -16,7 +16,7 @@ switch=/proc/sys/debug/ktask_max_threads
 modes=none
 [ ! -e "$switch" ] || modes='off on'
 
-echo "kernel,how,kib,mode,instructions" >"$OUT/small.csv"
+echo "kernel,how,kib,mode,instructions" >"$OUT/small-$kernel.csv"
 for case; do
 	IFS=/ read -r how kib <<<"$case"
 	echo "$kernel: $how $kib KiB"
@@ -26,6 +26,6 @@ for case; do
 		off)	echo 1 >"$switch" ;;
 		esac
 		n=$(./teardown "$how" pages "$kib" "$times")
-		echo "$kernel,$how,$kib,$mode,$n" >>"$OUT/small.csv"
+		echo "$kernel,$how,$kib,$mode,$n" >>"$OUT/small-$kernel.csv"
 	done
 done

@@ -2,7 +2,7 @@
 /*
  * Map memory, use it, and measure one way of giving it back, in nanoseconds.
  *
- * usage: teardown [-w] HOW LAYOUT KIB [TIMES]
+ * usage: teardown [-w] [-c] HOW LAYOUT KIB [TIMES]
  *
  * HOW:
  *   munmap	one munmap() of the whole
@@ -14,6 +14,7 @@
  * LAYOUT: see layouts[]. KIB of it are in use, however large the range is.
  *
  * -w: say "ready" when the memory is in use, and wait for a line on stdin.
+ * -c: print the CPU time that the caller used for it as well; not for exit.
  *
  * With TIMES it is done that many times and the median is printed.
  */
@@ -31,6 +32,7 @@
 
 #define PAGE		4096UL
 #define PMD		(2UL << 20)
+#define ALIAS		(64UL << 20)
 #define PROT_RW		(PROT_READ | PROT_WRITE)
 
 #define ARRAY_SIZE(x)	(sizeof(x) / sizeof((x)[0]))
@@ -40,6 +42,7 @@ struct layout {
 	const char	*name;
 	size_t		stride;		/* one page is used in so many bytes */
 	size_t		vma;		/* size of a VMA, or 0: only one */
+	size_t		alias;		/* what is mapped again and again, or 0 */
 	int		flags;		/* for mmap() */
 	int		advice;
 	int		(*file)(void);	/* opens what is mapped, or NULL */
@@ -51,16 +54,18 @@ static int disk_file(void);
 static int shared_memory(void);
 
 static const struct layout layouts[] = {
-	{ "pages",	PAGE,		0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "thp",	PAGE,		0, ANON, MADV_HUGEPAGE, NULL },
-	{ "sparse16",	PAGE * 16,	0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "sparse64",	PAGE * 64,	0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "sparse512",	PAGE * 512,	0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "vmas",	PAGE,	1UL << 20, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "mixed",	PAGE,		0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "shmem",	PAGE, 0, MAP_SHARED, MADV_NORMAL, shared_memory },
-	{ "file",	PAGE, 0, MAP_SHARED, MADV_NORMAL, disk_file },
-	{ "cow",	PAGE, 0, MAP_PRIVATE, MADV_NORMAL, disk_file },
+	{ "pages",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "thp",	PAGE,		0, 0, ANON, MADV_HUGEPAGE, NULL },
+	{ "sparse16",	PAGE * 16,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "sparse64",	PAGE * 64,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "sparse512",	PAGE * 512,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "vmas",	PAGE,	1UL << 20, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "mixed",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL },
+	{ "shmem",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, shared_memory },
+	/* Long to tear down, and small */
+	{ "aliases",	PAGE, 0, ALIAS, MAP_SHARED, MADV_NORMAL, shared_memory },
+	{ "file",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, disk_file },
+	{ "cow",	PAGE, 0, 0, MAP_PRIVATE, MADV_NORMAL, disk_file },
 };
 
 /* A mapping that is to be given back */
@@ -71,14 +76,25 @@ struct range {
 	size_t			size;
 };
 
-static bool wait_for_word;
+static bool wait_for_word, want_cpu_time;
+static long long cpu_time;
 
-static long long now(void)
+static long long clock_now(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static long long now(void)
+{
+	return clock_now(CLOCK_MONOTONIC);
+}
+
+static long long cpu_now(void)
+{
+	return clock_now(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static const struct layout *find_layout(const char *name)
@@ -118,6 +134,8 @@ static int make_file(const struct layout *layout, size_t size)
 
 	if (!layout->file)
 		return -1;
+	if (layout->alias)
+		size = layout->alias;
 	fd = layout->file();
 	if (fd < 0)
 		err(1, "no file");
@@ -151,9 +169,17 @@ static void split_vmas(struct range *range)
 			err(1, "mprotect");
 }
 
+static void map_at(struct range *range, char *at, size_t size)
+{
+	at = mmap(at, size, PROT_RW, range->layout->flags | MAP_FIXED,
+		  range->fd, 0);
+	if (at == MAP_FAILED)
+		err(1, "mmap of %zu MiB", size >> 20);
+}
+
 static void map(struct range *range)
 {
-	size_t size = range->size;
+	size_t part = range->layout->alias, size = range->size, at;
 	char *start, *aligned;
 
 	start = mmap(NULL, size + PMD, PROT_NONE, ANON, -1, 0);
@@ -162,10 +188,11 @@ static void map(struct range *range)
 	aligned = (char *)(((unsigned long)start + PMD - 1) & ~(PMD - 1));
 	munmap(start, size + PMD);
 
-	range->start = mmap(aligned, size, PROT_RW,
-			    range->layout->flags | MAP_FIXED, range->fd, 0);
-	if (range->start == MAP_FAILED)
-		err(1, "mmap of %zu MiB", size >> 20);
+	range->start = aligned;
+	if (!part || part > size)
+		part = size;
+	for (at = 0; at < size; at += part)
+		map_at(range, aligned + at, at + part > size ? size - at : part);
 
 	advise(range);
 	split_vmas(range);
@@ -176,8 +203,10 @@ unsigned int sum;
 
 static void use(struct range *range)
 {
-	bool read_only = range->layout->file == disk_file &&
-			 range->layout->flags & MAP_SHARED;
+	/* Reads of what is in memory already map many pages at once. */
+	bool read_only = range->layout->alias ||
+			 (range->layout->file == disk_file &&
+			  range->layout->flags & MAP_SHARED);
 	size_t at;
 
 	for (at = 0; at < range->size; at += range->layout->stride) {
@@ -251,9 +280,11 @@ static long long measure_here(struct range *range, int way)
 	map(range);
 	use(range);
 	ready();
+	cpu_time = -cpu_now();
 	start = now();
 	ways[way].func(range);
 	end = now();
+	cpu_time += cpu_now();
 	/* After MADV_DONTNEED; and it does no harm otherwise. */
 	munmap(range->start, range->size);
 	return end - start;
@@ -327,13 +358,12 @@ int main(int argc, char **argv)
 	struct range range;
 	int way, i, times;
 
-	if (argc > 1 && !strcmp(argv[1], "-w")) {
-		wait_for_word = true;
-		argv++;
-		argc--;
+	for (; argc > 1 && argv[1][0] == '-'; argv++, argc--) {
+		wait_for_word |= !strcmp(argv[1], "-w");
+		want_cpu_time |= !strcmp(argv[1], "-c");
 	}
 	if (argc < 4 || argc > 5)
-		errx(2, "usage: teardown [-w] HOW LAYOUT KIB [TIMES]");
+		errx(2, "usage: teardown [-w] [-c] HOW LAYOUT KIB [TIMES]");
 
 	way = find_way(argv[1]);
 	range.layout = find_layout(argv[2]);
@@ -350,7 +380,10 @@ int main(int argc, char **argv)
 			     measure_here(&range, way) :
 			     measure_exit(&range);
 	qsort(samples, times, sizeof(*samples), compare);
-	printf("%lld\n", samples[times / 2]);
+	printf("%lld", samples[times / 2]);
+	if (want_cpu_time)
+		printf(" %lld", cpu_time);
+	putchar('\n');
 	free(samples);
 
 	return 0;

@@ -29,13 +29,14 @@ run_selftests default regress '^cgroup:test_(core|cpu|cpuset|freezer|kill|pids)$
 # kernel without core scheduling.
 run_sched()
 {
-	local dir built
+	local dir home built
 
-	built=$(kt_home)/selftests/build/sched
+	home=$(kt_home)
+	built=$home/selftests/build/sched
 	mkdir -p "$built"
-	step "building the sched kselftests" "$(kt_home)/log/selftests-sched.log" \
-		make -C "$(kt_home)/tree/tools/testing/selftests/sched" OUTPUT="$built" LDFLAGS=-static \
-		KHDR_INCLUDES="-isystem $(kt_home)/headers/usr/include" all
+	step "building the sched kselftests" "$home/log/selftests-sched.log" \
+		make -C "$home/tree/tools/testing/selftests/sched" OUTPUT="$built" \
+		LDFLAGS=-static KHDR_INCLUDES="-isystem $home/headers/usr/include" all
 	dir=$(payload_dir regress-sched)
 	cp "$built/cs_prctl_test" "$dir/"
 	cp "$KT_DIR/guest/sched.sh" "$dir/job.sh"

@@ -26,8 +26,8 @@ default)
 	arguments=(-n 1000 -r 2 -w 400 -S "$seed")
 	;;
 debug)
-	cpus=8 mem=6G limit=1200
-	arguments=(-n 100 -r 3 -w 500 -S "$seed")
+	cpus=4 mem=4G limit=900
+	arguments=(-n 30 -c 4 -r 2 -w 400 -S "$seed")
 	;;
 *)
 	die "STORM=$kind: there are default and debug"

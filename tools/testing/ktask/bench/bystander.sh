@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest: what others feel of a teardown, with ktask off and on in turn. A
+# busy thread of another group with the same weight, on the CPU where a helper
+# would work: one line per teardown to $OUT/neighbour.csv. A thread of the same
+# group that sleeps and wakes up, below a cpu.max: one line per time to
+# $OUT/wakeups.csv.
+#
+# usage: bystander.sh REPS MIB PERCENT...; 100 percent are one CPU
+
+set -euo pipefail
+
+. ./held.sh
+. ./beside.sh
+
+reps=$1 mib=$2
+shift 2
+switch=/proc/sys/debug/ktask_max_threads
+all=$(<"$switch")
+base=/sys/fs/cgroup/bench
+last=$(($(nproc) - 1))
+
+in_group()
+{
+	echo "$BASHPID" >"$base/$1/cgroup.procs"
+	shift
+	exec "$@"
+}
+
+groups_make()
+{
+	mkdir "$base" "$base/a" "$base/b"
+	echo +cpu >"$base/cgroup.subtree_control"
+}
+
+groups_end()
+{
+	rmdir "$base/a" "$base/b" "$base"
+}
+
+neighbour()
+{
+	local rep=$1 mode=$2 before after ns i row
+
+	groups_make
+	hold in_group a ./teardown -w munmap pages $((mib * 1024))
+	beside in_group b ./hog "$last"
+	[ "$mode" = on ] || echo 1 >"$switch"
+	ask before
+	let_go ns
+	ask after
+	read -ra before <<<"$before"
+	read -ra after <<<"$after"
+	beside_end
+	hold_end
+	echo "$all" >"$switch"
+	groups_end
+	[ "$rep" -gt 0 ] || return 0
+	row=$rep,$mode,$ns
+	for i in 0 1 2; do
+		row=$row,$((after[i] - before[i]))
+	done
+	echo "$row" >>"$OUT/neighbour.csv"
+}
+
+# Once it is limited nothing but the teardown counts.
+wakeups()
+{
+	local rep=$1 mode=$2 percent=$3 late times
+
+	groups_make
+	hold in_group a ./teardown -w exit pages $((mib * 1024))
+	beside in_group a ./watch wakeups
+	[ "$mode" = on ] || echo 1 >"$switch"
+	echo "${percent}000 100000" >"$base/a/cpu.max"
+	ask times
+	let_go _
+	ask times
+	beside_end
+	hold_end
+	echo "$all" >"$switch"
+	groups_end
+	[ "$rep" -gt 0 ] || return 0
+	for late in $times; do
+		echo "$percent,$rep,$mode,$late"
+	done >>"$OUT/wakeups.csv"
+}
+
+# in_turn COMMAND...: for each repetition and mode.
+in_turn()
+{
+	local command=$1 rep mode modes
+
+	shift
+	for ((rep = 0; rep <= reps; rep++)); do
+		modes='off on'
+		[ $((rep % 2)) -eq 0 ] || modes='on off'
+		for mode in $modes; do
+			"$command" "$rep" "$mode" "$@"
+		done
+	done
+}
+
+echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
+echo "rep,mode,ns,hog_ns,hog_cpu_ns,hog_loops" >"$OUT/neighbour.csv"
+echo "percent,rep,mode,late_ns" >"$OUT/wakeups.csv"
+echo "bystander: another group"
+in_turn neighbour
+for percent; do
+	echo "bystander: the same group, cpu.max of $percent %"
+	in_turn wakeups "$percent"
+done
