@@ -1269,6 +1269,23 @@ static bool enabled(const char *controller)
 	return !cg_write(root, "cgroup.subtree_control", text);
 }
 
+/* Files are where the controller is, and that is not in the root. */
+static bool have_caps(void)
+{
+	char path[PATH_SIZE + 32];
+	struct stat st;
+	bool have;
+
+	snprintf(path, sizeof(path), "%s/ktask_probe", root);
+	if (mkdir(path, 0755))
+		return false;
+	snprintf(path, sizeof(path), "%s/ktask_probe/cpu.ktask.max", root);
+	have = !stat(path, &st);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+	return have;
+}
+
 static void set_up(void)
 {
 	rlim_t nr = NR_INNER + opt.workers + 64;
@@ -1282,6 +1299,8 @@ static void set_up(void)
 		ksft_exit_skip("needs root\n");
 	if (cg_find_unified_root(root, sizeof(root), NULL) || !enabled("cpu"))
 		ksft_exit_skip("no cgroup v2 with the cpu controller\n");
+	if (!have_caps())
+		ksft_exit_skip("kernel without CONFIG_CGROUP_KTASK\n");
 	had_cpuset = !cg_read_strstr(root, "cgroup.subtree_control", "cpuset");
 	have_cpuset = enabled("cpuset");
 	have_memory = enabled("memory");
