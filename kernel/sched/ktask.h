@@ -21,7 +21,8 @@
  *	compared
  * @nr: helpers that it had
  * @at: when, in jiffies
- * @answered: a helper of somebody who has more leaves for it
+ * @answered: when a helper of somebody who has more last left for it, in
+ *	jiffies
  *
  * A hint, written by whoever is refused first and read by all who have helpers
  * below that level, without a lock: what does not fit together makes one
@@ -31,7 +32,7 @@ struct ktask_claim {
 	const void		*by;
 	int			nr;
 	unsigned long		at;
-	int			answered;
+	unsigned long		answered;
 };
 
 /**

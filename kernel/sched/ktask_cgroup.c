@@ -91,14 +91,30 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
 }
 
+/* Is that so little ago that it counts? */
+static bool ktask_lately(unsigned long when)
+{
+	return time_before(jiffies, when + msecs_to_jiffies(KTASK_CLAIM_MS));
+}
+
 /* Is there a claim of somebody else's? */
 static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
 	const void *by = READ_ONCE(claim->by);
 
-	return by && by != sharer->who &&
-	       time_before(jiffies, READ_ONCE(claim->at) +
-				    msecs_to_jiffies(KTASK_CLAIM_MS));
+	return by && by != sharer->who && ktask_lately(READ_ONCE(claim->at));
+}
+
+/*
+ * Be the one who leaves for a claim. If somebody else takes the room, which
+ * only those may who have less than the claimant, another one leaves later.
+ */
+static bool ktask_answer(struct ktask_claim *claim)
+{
+	unsigned long last = READ_ONCE(claim->answered);
+
+	return !ktask_lately(last) &&
+	       cmpxchg(&claim->answered, last, jiffies) == last;
 }
 
 /* Ask for the next room there is, unless somebody with no more asked before. */
@@ -109,7 +125,8 @@ static void ktask_claim(struct ktask_claim *claim, struct ktask_sharer *sharer)
 
 	if (READ_ONCE(claim->by) != sharer->who) {
 		WRITE_ONCE(claim->by, sharer->who);
-		WRITE_ONCE(claim->answered, 0);
+		WRITE_ONCE(claim->answered,
+			   jiffies - msecs_to_jiffies(KTASK_CLAIM_MS));
 	}
 	WRITE_ONCE(claim->nr, sharer->nr);
 	WRITE_ONCE(claim->at, jiffies);
@@ -284,7 +301,7 @@ bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
 
 		if (ktask_claimed(claim, &sharer) &&
 		    READ_ONCE(claim->nr) + !turn < sharer.nr &&
-		    !READ_ONCE(claim->answered) && !xchg(&claim->answered, 1))
+		    ktask_answer(claim))
 			return true;
 	}
 	return false;
