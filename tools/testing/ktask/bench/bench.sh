@@ -52,7 +52,7 @@ job()
 		"${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror "$source" \
 			-o "$results/$name/$program" || die "$program.c does not compile"
 	done
-	cp "$bench"/{"$script",held.sh,beside.sh} "$results/$name/"
+	cp "$bench"/{"$script",held.sh,beside.sh,turns.sh} "$results/$name/"
 	echo "exec bash ./$script $*" >"$results/$name/job.sh"
 }
 

@@ -13,20 +13,12 @@ set -euo pipefail
 
 . ./held.sh
 . ./beside.sh
+. ./turns.sh
 
 reps=$1 mib=$2
 shift 2
-switch=/proc/sys/debug/ktask_max_threads
-all=$(<"$switch")
 base=/sys/fs/cgroup/bench
 last=$(($(nproc) - 1))
-
-in_group()
-{
-	echo "$BASHPID" >"$base/$1/cgroup.procs"
-	shift
-	exec "$@"
-}
 
 groups_make()
 {
@@ -44,9 +36,9 @@ neighbour()
 	local rep=$1 mode=$2 before after ns i row
 
 	groups_make
-	hold in_group a ./teardown -w munmap pages $((mib * 1024))
-	beside in_group b ./hog "$last"
-	[ "$mode" = on ] || echo 1 >"$switch"
+	hold in_group "$base/a" ./teardown -w munmap pages $((mib * 1024))
+	beside in_group "$base/b" ./hog "$last"
+	ktask_set "$mode"
 	ask before
 	let_go ns
 	ask after
@@ -54,7 +46,7 @@ neighbour()
 	read -ra after <<<"$after"
 	beside_end
 	hold_end
-	echo "$all" >"$switch"
+	ktask_set on
 	groups_end
 	[ "$rep" -gt 0 ] || return 0
 	row=$rep,$mode,$ns
@@ -70,16 +62,16 @@ wakeups()
 	local rep=$1 mode=$2 percent=$3 late times
 
 	groups_make
-	hold in_group a ./teardown -w exit pages $((mib * 1024))
-	beside in_group a ./watch wakeups
-	[ "$mode" = on ] || echo 1 >"$switch"
+	hold in_group "$base/a" ./teardown -w exit pages $((mib * 1024))
+	beside in_group "$base/a" ./watch wakeups
+	ktask_set "$mode"
 	echo "${percent}000 100000" >"$base/a/cpu.max"
 	ask times
 	let_go _
 	ask times
 	beside_end
 	hold_end
-	echo "$all" >"$switch"
+	ktask_set on
 	groups_end
 	[ "$rep" -gt 0 ] || return 0
 	for late in $times; do
@@ -87,27 +79,12 @@ wakeups()
 	done >>"$OUT/wakeups.csv"
 }
 
-# in_turn COMMAND...: for each repetition and mode.
-in_turn()
-{
-	local command=$1 rep mode modes
-
-	shift
-	for ((rep = 0; rep <= reps; rep++)); do
-		modes='off on'
-		[ $((rep % 2)) -eq 0 ] || modes='on off'
-		for mode in $modes; do
-			"$command" "$rep" "$mode" "$@"
-		done
-	done
-}
-
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "rep,mode,ns,hog_ns,hog_cpu_ns,hog_loops" >"$OUT/neighbour.csv"
 echo "percent,rep,mode,late_ns" >"$OUT/wakeups.csv"
 echo "bystander: another group"
-in_turn neighbour
+in_turn "$reps" neighbour
 for percent; do
 	echo "bystander: the same group, cpu.max of $percent %"
-	in_turn wakeups "$percent"
+	in_turn "$reps" wakeups "$percent"
 done

@@ -9,11 +9,10 @@
 set -euo pipefail
 
 . ./held.sh
+. ./turns.sh
 
 reps=$1 mib=$2
 shift 2
-switch=/proc/sys/debug/ktask_max_threads
-all=$(<"$switch")
 group=/sys/fs/cgroup/bench
 period=100000
 
@@ -22,21 +21,14 @@ number()
 	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.stat"
 }
 
-# Run a command in the group.
-in_group()
-{
-	echo "$BASHPID" >"$group/cgroup.procs"
-	exec "$@"
-}
-
 # In the group from the start, limited only once its memory is in use.
 sample()
 {
-	local percent=$1 rep=$2 mode=$3 ns usage throttled before after
+	local rep=$1 mode=$2 percent=$3 ns usage throttled before after
 
 	mkdir "$group"
-	hold in_group ./teardown -w exit pages $((mib * 1024))
-	[ "$mode" = on ] || echo 1 >"$switch"
+	hold in_group "$group" ./teardown -w exit pages $((mib * 1024))
+	ktask_set "$mode"
 	before=$(./pace)
 	echo "$((percent * period / 100)) $period" >"$group/cpu.max"
 	usage=$(number usage_usec) throttled=$(number throttled_usec)
@@ -45,7 +37,7 @@ sample()
 	throttled=$(($(number throttled_usec) - throttled))
 	after=$(./pace)
 	hold_end
-	echo "$all" >"$switch"
+	ktask_set on
 	rmdir "$group"
 	[ "$rep" -eq 0 ] ||
 		echo "$percent,$mib,$rep,$mode,$ns,$usage,$throttled,$before,$after" >>"$OUT/quota.csv"
@@ -55,11 +47,5 @@ echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "percent,mib,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" >"$OUT/quota.csv"
 for percent; do
 	echo "cpu.max of $percent %"
-	for ((rep = 0; rep <= reps; rep++)); do
-		modes='off on'
-		[ $((rep % 2)) -eq 0 ] || modes='on off'
-		for mode in $modes; do
-			sample "$percent" "$rep" "$mode"
-		done
-	done
+	in_turn "$reps" sample "$percent"
 done

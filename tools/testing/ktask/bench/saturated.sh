@@ -11,10 +11,9 @@ set -euo pipefail
 
 . ./held.sh
 . ./beside.sh
+. ./turns.sh
 
 reps=$1 mib=$2
-switch=/proc/sys/debug/ktask_max_threads
-all=$(<"$switch")
 group=/sys/fs/cgroup/bench
 
 number()
@@ -22,40 +21,28 @@ number()
 	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.ktask.stat"
 }
 
-in_group()
-{
-	echo "$BASHPID" >"$group/cgroup.procs"
-	exec "$@"
-}
-
 # What the hogs use is no part of it: the caller tells its own CPU time.
 sample()
 {
 	local rep=$1 mode=$2 took helped lent hogs
 
+	echo "saturated: repetition $rep of $reps, ktask $mode"
 	mkdir "$group"
 	mapfile -t hogs < <(yes any | head -n "$(nproc)")
-	beside in_group ./hog "${hogs[@]}"
-	hold in_group ./teardown -w -c munmap pages $((mib * 1024))
-	[ "$mode" = on ] || echo 1 >"$switch"
+	beside in_group "$group" ./hog "${hogs[@]}"
+	hold in_group "$group" ./teardown -w -c munmap pages $((mib * 1024))
+	ktask_set "$mode"
 	helped=$(number helper_usec) lent=$(number helpers_lent)
 	let_go took
 	helped=$(($(number helper_usec) - helped))
 	lent=$(($(number helpers_lent) - lent))
 	hold_end
 	beside_end
-	echo "$all" >"$switch"
+	ktask_set on
 	rmdir "$group"
 	[ "$rep" -eq 0 ] || echo "$mib,$rep,$mode,${took/ /,},$helped,$lent" >>"$OUT/saturated.csv"
 }
 
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "mib,rep,mode,ns,caller_ns,helper_usec,helpers_lent" >"$OUT/saturated.csv"
-for ((rep = 0; rep <= reps; rep++)); do
-	echo "saturated: repetition $rep of $reps"
-	modes='off on'
-	[ $((rep % 2)) -eq 0 ] || modes='on off'
-	for mode in $modes; do
-		sample "$rep" "$mode"
-	done
-done
+in_turn "$reps" sample

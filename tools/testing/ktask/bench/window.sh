@@ -11,33 +11,26 @@ set -euo pipefail
 
 . ./held.sh
 . ./beside.sh
+. ./turns.sh
 
 reps=$1 mib=$2
 shift 2
-switch=/proc/sys/debug/ktask_max_threads
-all=$(<"$switch")
 group=/sys/fs/cgroup/bench
-
-in_group()
-{
-	echo "$BASHPID" >"$group/cgroup.procs"
-	exec "$@"
-}
 
 sample()
 {
-	local percent=$1 rep=$2 mode=$3 looks look
+	local rep=$1 mode=$2 percent=$3 looks look
 
 	mkdir "$group"
-	hold in_group ./teardown -w exit pages $((mib * 1024))
-	[ "$mode" = on ] || echo 1 >"$switch"
+	hold in_group "$group" ./teardown -w exit pages $((mib * 1024))
+	ktask_set "$mode"
 	echo "${percent}000 100000" >"$group/cpu.max"
 	beside ./watch "$group/cpu.stat"
 	let_go _
 	ask looks
 	beside_end
 	hold_end
-	echo "$all" >"$switch"
+	ktask_set on
 	rmdir "$group"
 	[ "$rep" -gt 0 ] || return 0
 	for look in $looks; do
@@ -49,11 +42,5 @@ echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "percent,rep,mode,ns,usage_usec,nr_periods" >"$OUT/window.csv"
 for percent; do
 	echo "window: cpu.max of $percent %"
-	for ((rep = 0; rep <= reps; rep++)); do
-		modes='off on'
-		[ $((rep % 2)) -eq 0 ] || modes='on off'
-		for mode in $modes; do
-			sample "$percent" "$rep" "$mode"
-		done
-	done
+	in_turn "$reps" sample "$percent"
 done
