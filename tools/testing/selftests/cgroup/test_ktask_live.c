@@ -160,7 +160,6 @@ struct place {
 };
 
 struct change {
-	const char	*name;
 	bool		(*narrow)(struct place *at);	/* to no helper at all */
 	bool		(*widen)(struct place *at);
 	bool		sampled;	/* only now and then, not at each chunk */
@@ -337,7 +336,7 @@ static int test_change(const char *root, const struct change *change,
 
 static int test_ktask_live_cap(const char *root)
 {
-	static const struct change cap = { "cap", narrow_cap, widen_cap };
+	static const struct change cap = { narrow_cap, widen_cap };
 
 	return test_change(root, &cap, NULL, 0);
 }
@@ -345,7 +344,7 @@ static int test_ktask_live_cap(const char *root)
 static int test_ktask_live_parent_cap(const char *root)
 {
 	static const struct change cap = {
-		"parent's cap", narrow_parent_cap, widen_parent_cap
+		narrow_parent_cap, widen_parent_cap
 	};
 
 	return test_change(root, &cap, NULL, 0);
@@ -354,7 +353,7 @@ static int test_ktask_live_parent_cap(const char *root)
 static int test_ktask_live_cpu_max(const char *root)
 {
 	static const struct change max = {
-		"cpu.max", narrow_cpu_max, widen_cpu_max
+		narrow_cpu_max, widen_cpu_max
 	};
 
 	return test_change(root, &max, NULL, 0);
@@ -363,7 +362,7 @@ static int test_ktask_live_cpu_max(const char *root)
 static int test_ktask_live_cpuset(const char *root)
 {
 	static const struct change cpuset = {
-		"cpuset.cpus", narrow_cpuset, widen_cpuset
+		narrow_cpuset, widen_cpuset
 	};
 	bool enabled;
 	int ret;
@@ -385,7 +384,7 @@ static int test_ktask_live_cpuset(const char *root)
 static int test_ktask_live_affinity(const char *root)
 {
 	static const struct change affinity = {
-		"affinity", narrow_affinity, widen_affinity
+		narrow_affinity, widen_affinity
 	};
 
 	return test_change(root, &affinity, NULL, 0);
@@ -394,7 +393,7 @@ static int test_ktask_live_affinity(const char *root)
 static int test_ktask_live_system(const char *root)
 {
 	static const struct change system = {
-		"debug.ktask_max_threads", narrow_system, widen_system
+		narrow_system, widen_system
 	};
 
 	return test_change(root, &system, NULL, 0);
@@ -441,7 +440,7 @@ static int test_ktask_live_other_cpus(const char *root)
 static int test_ktask_live_busy(const char *root)
 {
 	static const struct change busy = {
-		"busy", narrow_busy, widen_busy, .sampled = true
+		narrow_busy, widen_busy, .sampled = true
 	};
 
 	return test_change(root, &busy, NULL, 0);
@@ -461,7 +460,7 @@ static int stay_on_first_and_last(long unused)
 static int test_ktask_live_online(const char *root)
 {
 	static const struct change online = {
-		"CPU online", narrow_online, widen_online
+		narrow_online, widen_online
 	};
 
 	int last = nth_cpu(nr_cpus() - 1);
