@@ -245,6 +245,7 @@ static inline int __ktask_run(void *start, size_t task_size,
 })
 
 bool ktask_enabled(void);
+bool ktask_available(void);
 
 #else /* CONFIG_KTASK */
 
@@ -288,6 +289,11 @@ static inline int ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 }
 
 static inline bool ktask_enabled(void)
+{
+	return false;
+}
+
+static inline bool ktask_available(void)
 {
 	return false;
 }

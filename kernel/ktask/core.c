@@ -81,6 +81,25 @@ bool ktask_enabled(void)
 EXPORT_SYMBOL_GPL(ktask_enabled);
 
 /**
+ * ktask_available - could a task of current have a helper?
+ *
+ * For clients that do something else where they will have none: with ktask
+ * switched off, with a cpu.ktask.max of 0 somewhere above, with one CPU or less
+ * by affinity, cpuset or cpu.max, and within another task. The answer may
+ * change at any time.
+ *
+ * Context: any, but for hard interrupts.
+ *
+ * Return: false if not.
+ */
+bool ktask_available(void)
+{
+	return ktask_enabled() && !current->in_ktask &&
+	       ktask_limits_allow(current);
+}
+EXPORT_SYMBOL_GPL(ktask_available);
+
+/**
  * ktask_iter_range - advance a position that is a plain number
  * @position: where to start from
  * @nsteps: units to advance by
@@ -396,6 +415,7 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 	spin_lock_init(&job->lock);
 	lockdep_init_map(&job->lockdep_map, name, key, 0);
 	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
+	job->loan.killable = ctl->kc_killable;
 }
 
 static void ktask_job_account(struct ktask_job *job)

@@ -27,10 +27,12 @@
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/moduleparam.h>
+#include <linux/resume_user_mode.h>
 #include <linux/sched.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/rt.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
@@ -489,15 +491,23 @@ static void ktask_loan_boost(struct ktask_loan *loan,
 			     struct ktask_helper *helper)
 	__must_hold(&loan->lock)
 {
-	rt_mutex_init(&loan->boost);
-	rt_mutex_init_proxy_locked(&loan->boost.rtmutex, helper->task);
-	loan->boosted = helper;
-	loan->stats[KTASK_STAT_RENICED]++;
-	ktask_trace_renice(loan, helper->task, current->prio);
+	int err = 0;
+
+	if (loan->boosted != helper) {
+		rt_mutex_init(&loan->boost);
+		rt_mutex_init_proxy_locked(&loan->boost.rtmutex, helper->task);
+		loan->boosted = helper;
+		loan->stats[KTASK_STAT_RENICED]++;
+		ktask_trace_renice(loan, helper->task, current->prio);
+	}
 	spin_unlock(&loan->lock);
 
-	rt_mutex_lock(&loan->boost);
-	rt_mutex_unlock(&loan->boost);
+	if (loan->killable && !loan->killed)
+		err = rt_mutex_lock_killable(&loan->boost);
+	else
+		rt_mutex_lock(&loan->boost);
+	if (!err)
+		rt_mutex_unlock(&loan->boost);
 
 	spin_lock(&loan->lock);
 }
@@ -515,13 +525,45 @@ static void ktask_loan_wait(struct ktask_loan *loan,
 	spin_lock(&loan->lock);
 }
 
+/*
+ * A caller that was killed is to end soon, but its helpers may wait for a page
+ * to be read, or for memory below a limit that only the caller's death will
+ * free. So they have to know. All of them have started by now.
+ */
+static void ktask_loan_kill(struct ktask_loan *loan)
+	__must_hold(&loan->lock)
+{
+	struct ktask_helper *helper;
+
+	if (!loan->killable || loan->killed || !fatal_signal_pending(current))
+		return;
+
+	loan->killed = true;
+	list_for_each_entry(helper, &loan->helpers, node)
+		send_sig(SIGKILL, helper->task, 1);
+}
+
+/* The caller answers for the page faults of its helpers as for its own. */
+static void ktask_loan_own_up(const struct ktask_owed *owed)
+{
+	current->min_flt += owed->min_flt;
+	current->maj_flt += owed->maj_flt;
+#ifdef CONFIG_MEMCG
+	if (owed->over_high) {
+		current->memcg_nr_pages_over_high += owed->over_high;
+		set_notify_resume(current);
+	}
+#endif
+}
+
 /**
  * ktask_loan_settle - end a loan
  * @loan: the loan of current, which has no work left
  *
  * Cancels the helpers that have not started and waits for the others to end
- * their chunks. The one that was lent first runs at the caller's nice value or
- * real-time priority meanwhile.
+ * their chunks, for which they get a fatal signal if the caller has one and the
+ * task is killable. The one that was lent first runs at the caller's nice value
+ * or real-time priority meanwhile.
  */
 void ktask_loan_settle(struct ktask_loan *loan)
 {
@@ -534,6 +576,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 	while (!list_empty(&loan->helpers)) {
 		helper = list_first_entry(&loan->helpers, struct ktask_helper,
 					  node);
+		ktask_loan_kill(loan);
 		if (rt_or_dl_task(current)) {
 			ktask_loan_boost(loan, helper);
 			continue;
@@ -545,6 +588,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 		ktask_loan_wait(loan, helper);
 	}
 	spin_unlock(&loan->lock);
+	ktask_loan_own_up(&loan->owed);
 }
 
 /* Leave because there are more helpers than the budget has room for? */
@@ -683,6 +727,32 @@ static void ktask_outfit_wear(struct ktask_outfit *old,
 		kthread_use_mm(helper->loan->mm);
 }
 
+static struct ktask_owed ktask_owed_by_current(void)
+{
+	return (struct ktask_owed) {
+		.min_flt = current->min_flt,
+		.maj_flt = current->maj_flt,
+#ifdef CONFIG_MEMCG
+		.over_high = current->memcg_nr_pages_over_high,
+#endif
+	};
+}
+
+/* What current did since it had @before goes to its caller. */
+static void ktask_hand_over(struct ktask_loan *loan,
+			    const struct ktask_owed *before)
+	__must_hold(&loan->lock)
+{
+	struct ktask_owed now = ktask_owed_by_current();
+
+	loan->owed.min_flt += now.min_flt - before->min_flt;
+	loan->owed.maj_flt += now.maj_flt - before->maj_flt;
+	loan->owed.over_high += now.over_high;
+#ifdef CONFIG_MEMCG
+	current->memcg_nr_pages_over_high = 0;
+#endif
+}
+
 static void ktask_outfit_return(struct ktask_outfit *old,
 				struct ktask_helper *helper)
 {
@@ -698,6 +768,7 @@ static void ktask_outfit_return(struct ktask_outfit *old,
 static void ktask_helper_serve(struct ktask_helper *helper)
 {
 	struct ktask_loan *loan = helper->loan;
+	struct ktask_owed before = ktask_owed_by_current();
 	u64 ns = task_sched_runtime(current);
 	struct ktask_outfit own;
 	bool keep;
@@ -723,11 +794,15 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	 * The loan is on the caller's stack, and the caller leaves once it
 	 * holds the lock and finds the list empty: so wake it under the lock,
 	 * and do not touch the loan after that. From then on the caller may
-	 * also release a helper that is kept: so be nice again before.
+	 * also release a helper that is kept: so be nice again before, and
+	 * forget the caller's death.
 	 */
 	scoped_guard(spinlock, &loan->lock) {
 		list_del(&helper->node);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;
+		ktask_hand_over(loan, &before);
+		if (signal_pending(current))
+			flush_signals(current);
 		if (loan->boosted == helper) {
 			loan->boosted = NULL;
 			rt_mutex_futex_unlock(&loan->boost.rtmutex);
@@ -748,6 +823,8 @@ static int ktask_helper_main(void *data)
 
 	/* The pool alone decides which cgroups a helper is in. */
 	cgroup_init_kthreadd();
+	/* Only the kernel can send it: see ktask_loan_kill(). */
+	allow_kernel_signal(SIGKILL);
 	ktask_pool_put(helper);
 
 	for (;;) {

@@ -103,6 +103,18 @@ struct ktask_worker {
 };
 
 /**
+ * struct ktask_owed - what a thread's own counters get for its page faults
+ * @min_flt: faults that needed no I/O
+ * @maj_flt: faults that did
+ * @over_high: pages charged above memory.high, which throttles whoever did it
+ */
+struct ktask_owed {
+	unsigned long	min_flt;
+	unsigned long	maj_flt;
+	unsigned int	over_high;
+};
+
+/**
  * struct ktask_loan - the helpers that a caller has, and what it lends them
  * @caller: the task that they work for
  * @mm: address space to use, or NULL
@@ -111,7 +123,9 @@ struct ktask_worker {
  * @job: passed to @work
  * @nr: helpers on loan
  * @leaving: those of them that found they are too many
- * @lock: protects @helpers, @waiting, @boosted and @stats
+ * @killable: helpers are killed with the caller; set by whoever wants that
+ * @killed: that was done; the caller's
+ * @lock: protects @helpers, @waiting, @boosted, @stats and @owed
  * @helpers: on loan, the one lent first comes first
  * @waiting: the caller sleeps until @helpers is empty
  * @boost: owned by @boosted, so that a real-time caller that waits for it lends
@@ -120,6 +134,7 @@ struct ktask_worker {
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
  * @stats: sums over helpers and chunks
+ * @owed: what helpers did in the caller's name
  *
  * Lives on the caller's stack: ktask_loan_settle() returns once no helper
  * refers to it any more.
@@ -131,6 +146,8 @@ struct ktask_loan {
 	void			*job;
 	atomic_t		nr;
 	atomic_t		leaving;
+	bool			killable;
+	bool			killed;
 	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
 	bool			waiting;
@@ -139,6 +156,7 @@ struct ktask_loan {
 	unsigned long		refused;
 	enum ktask_limit	last_refused;
 	u64			stats[NR_KTASK_STATS];
+	struct ktask_owed	owed;
 };
 
 /* helper.c */
@@ -160,6 +178,7 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int want);
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus);
+bool ktask_limits_allow(struct task_struct *caller);
 bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks);
 void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int own);

@@ -937,6 +937,54 @@ static void test_killable(struct kunit *test)
 	}
 }
 
+struct test_stuck {
+	struct task_struct	*caller;
+	bool			stuck;
+	atomic_t		helpers;
+	atomic_t		woken;		/* by a signal, or have one */
+};
+
+/*
+ * Helpers sleep as for a page that never comes, and the caller is killed once
+ * one does; or they look whether they are still killed.
+ */
+static int test_stuck_thread(void *start, void *end, void *arg)
+{
+	struct test_stuck *s = arg;
+
+	if (current != s->caller) {
+		atomic_inc(&s->helpers);
+		if (s->stuck ? schedule_timeout_killable(10 * HZ) :
+			       signal_pending(current))
+			atomic_inc(&s->woken);
+		return s->stuck ? -EINTR : 0;
+	}
+
+	if (s->stuck && atomic_read(&s->helpers))
+		test_kill(current, true);
+	fsleep(100);
+	return 0;
+}
+
+/* Helpers are killed with their caller, and no longer than that. */
+static void test_killed_helpers(struct kunit *test)
+{
+	struct test_stuck s = { .caller = current, .stuck = true };
+	DEFINE_KTASK_CTL(ctl, test_stuck_thread, &s, 1);
+
+	ktask_ctl_set_killable(&ctl);
+	ctl.kc_max_chunk_size = 1;
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 20000, &ctl), -EINTR);
+	test_kill(current, false);
+	KUNIT_EXPECT_GT(test, atomic_read(&s.helpers), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&s.woken), atomic_read(&s.helpers));
+
+	s = (struct test_stuck) { .caller = current };
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 300, &ctl), 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&s.helpers), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&s.woken), 0);
+}
+
 /* Nobody works on a task that has returned. */
 static void test_return_is_final(struct kunit *test)
 {
@@ -985,6 +1033,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_numa_errors),
 	KUNIT_CASE(test_nested),
 	KUNIT_CASE(test_killable),
+	KUNIT_CASE(test_killed_helpers),
 	KUNIT_CASE(test_return_is_final),
 	{ }
 };

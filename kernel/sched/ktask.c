@@ -201,6 +201,32 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 					      want + 1));
 }
 
+/**
+ * ktask_limits_allow - do a caller's limits leave room for any helper at all?
+ * @caller: the task
+ *
+ * Asks for what somebody has set, not for what is in use just now.
+ *
+ * Context: any, but for hard interrupts.
+ *
+ * Return: false if one of its limits allows none.
+ */
+bool ktask_limits_allow(struct task_struct *caller)
+{
+	struct ktask_budget budget;
+
+	ktask_budget_make(&budget, caller, 1);
+#ifdef CONFIG_CGROUP_KTASK
+	struct task_group *tg;
+
+	guard(rcu)();
+	for (tg = ktask_caller_tg(caller); tg->parent; tg = tg->parent)
+		if (!READ_ONCE(tg->ktask.cap))
+			return false;
+#endif
+	return budget.helpers;
+}
+
 /*
  * Threads that could run on some CPUs now: those of a group, of any class in
  * the root group. One load per CPU; what the last enqueue left is good enough.
