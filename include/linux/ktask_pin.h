@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Pinning large ranges of user memory with ktask, ahead of a client that uses
+ * the pages in order
+ */
+#ifndef _LINUX_KTASK_PIN_H
+#define _LINUX_KTASK_PIN_H
+
+#include <linux/types.h>
+
+struct page;
+
+/**
+ * struct ktask_pin - pages that were pinned ahead of their use
+ * @pages: room for a window of them, NULL until the first one
+ * @size: room in @pages
+ * @end: where the range that the client is at ends
+ * @start: user address that the window begins at
+ * @nr: pages in the window
+ * @taken: those of them that the client has got
+ * @serial: nothing is pinned ahead any more
+ *
+ * Zeroes to begin with. The client serialises its calls.
+ */
+struct ktask_pin {
+	struct page	**pages;
+	unsigned long	size;
+	unsigned long	end;
+	unsigned long	start;
+	unsigned long	nr;
+	unsigned long	taken;
+	bool		serial;
+};
+
+#ifdef CONFIG_KTASK
+unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
+			     unsigned long nr_pages, unsigned long nr_ahead,
+			     unsigned int gup_flags, struct page **pages);
+void ktask_pin_end(struct ktask_pin *pin);
+#else
+static inline unsigned long ktask_pin_take(struct ktask_pin *pin,
+					   unsigned long start,
+					   unsigned long nr_pages,
+					   unsigned long nr_ahead,
+					   unsigned int gup_flags,
+					   struct page **pages)
+{
+	return 0;
+}
+
+static inline void ktask_pin_end(struct ktask_pin *pin)
+{
+}
+#endif
+
+#endif /* _LINUX_KTASK_PIN_H */

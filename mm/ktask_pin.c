@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pinning of large ranges of user memory as ktask tasks
+ *
+ * Who maps a guest's memory for a device pins it from its start to its end, a
+ * batch of pages at a time, and nearly all the time goes into faulting in and
+ * clearing those that are not there yet. Here a window of pages is faulted in
+ * and pinned by all threads that the caller may have, ahead of the client,
+ * which then takes them out of the window batch by batch, as if it had pinned
+ * them itself: it charges, maps and unpins them as ever, in the same order.
+ *
+ * Either all pages of a window are pinned or none is. Where one cannot be, the
+ * client's own call meets the same obstacle, and its error is the one that
+ * counts; nothing is pinned ahead after that. So is everything left to the
+ * client that is too small to be worth a task.
+ *
+ * A chunk is faulted in under the mmap_lock that it takes for itself, so the
+ * caller must not hold it: a writer that waits would come between the two.
+ */
+#include <linux/export.h>
+#include <linux/hugetlb.h>
+#include <linux/ktask.h>
+#include <linux/ktask_pin.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+/*
+ * Less memory than this is left to the client. 16 MiB that are there already
+ * are pinned within a fraction of a millisecond, too little for a helper; and
+ * where they have to be cleared first, that takes some milliseconds.
+ */
+#define KTASK_PIN_FLOOR		(SZ_16M / PAGE_SIZE)
+
+/*
+ * Pages in a window. All threads meet at its end, and the client's work on the
+ * window is that of one thread: large enough that the former does not matter.
+ * The pages are pinned before they are charged, and are many if an error ends
+ * all: small enough for that. The array takes 512 KiB.
+ */
+#define KTASK_PIN_WINDOW	(SZ_256M / PAGE_SIZE)
+
+/* A window that is being filled; constant while the task runs */
+struct ktask_pin_task {
+	unsigned long	start;
+	unsigned long	end;
+	unsigned int	gup_flags;
+	struct page	**pages;
+};
+
+static struct page **ktask_pin_slot(struct ktask_pin_task *task,
+				    unsigned long addr)
+{
+	return task->pages + (addr - task->start) / PAGE_SIZE;
+}
+
+/* Chunks begin at multiples of PMD_SIZE; a window may begin in between. */
+static unsigned long ktask_pin_clamp(struct ktask_pin_task *task, void *addr)
+{
+	return clamp((unsigned long)addr, task->start, task->end);
+}
+
+static void ktask_pin_undo(void *start, void *end, void *arg)
+{
+	struct ktask_pin_task *task = arg;
+	unsigned long first = ktask_pin_clamp(task, start);
+	unsigned long last = ktask_pin_clamp(task, end);
+
+	unpin_user_pages(ktask_pin_slot(task, first),
+			 (last - first) / PAGE_SIZE);
+}
+
+static int ktask_pin_chunk(void *start, void *end, void *arg)
+{
+	struct ktask_pin_task *task = arg;
+	unsigned long addr = ktask_pin_clamp(task, start);
+	unsigned long last = ktask_pin_clamp(task, end);
+	int ret;
+
+	while (addr < last) {
+		ret = pin_user_pages_fast(addr, (last - addr) / PAGE_SIZE,
+					  task->gup_flags,
+					  ktask_pin_slot(task, addr));
+		if (ret <= 0) {
+			ktask_pin_undo(start, (void *)addr, task);
+			return ret ?: -EFAULT;
+		}
+		addr += ret * PAGE_SIZE;
+	}
+	return 0;
+}
+
+/*
+ * Helpers use the caller's address space, but not its memory protection keys:
+ * they fail at memory with any other key than the first, and so leave the
+ * decision to the caller.
+ */
+static void ktask_pin_ctl_init(struct ktask_ctl *ctl)
+{
+	ctl->kc_mm = current->mm;
+	ktask_ctl_set_killable(ctl);
+}
+
+/*
+ * Within a PMD one thread is enough to clear a huge page; and no two of them
+ * meet at a folio's reference count, unless it is one of hugetlbfs.
+ */
+static int ktask_pin_run(struct ktask_pin_task *task)
+{
+	unsigned long start = round_down(task->start, PMD_SIZE);
+	unsigned long end = round_up(task->end, PMD_SIZE);
+	DEFINE_KTASK_CTL(ctl, ktask_pin_chunk, task, PMD_SIZE);
+
+	ktask_pin_ctl_init(&ctl);
+	ktask_ctl_set_undo_func(&ctl, ktask_pin_undo);
+	return ktask_run((void *)start, end - start, &ctl);
+}
+
+/* Pages of hugetlbfs that are to be faulted in */
+struct ktask_pin_hugetlb {
+	unsigned long	start;
+	unsigned long	end;
+	unsigned long	page_size;
+	unsigned int	gup_flags;
+};
+
+/* Whoever pins the first small page of a huge one has faulted in all of it. */
+static int ktask_pin_hugetlb_chunk(void *start, void *end, void *arg)
+{
+	struct ktask_pin_hugetlb *huge = arg;
+	unsigned long addr;
+	struct page *page;
+	int ret;
+
+	for (addr = (unsigned long)start; addr < (unsigned long)end;
+	     addr += huge->page_size) {
+		ret = pin_user_pages_fast(addr, 1, huge->gup_flags, &page);
+		if (ret <= 0)
+			return ret ?: -EFAULT;
+		unpin_user_page(page);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* The next part of a range that is mapped from hugetlbfs, in whole pages. */
+static bool ktask_pin_find_hugetlb(struct ktask_pin_hugetlb *huge,
+				   unsigned long start, unsigned long end)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool found = false;
+
+	if (mmap_read_lock_killable(mm))
+		return false;
+
+	VMA_ITERATOR(vmi, mm, start);
+	for_each_vma_range(vmi, vma, end) {
+		if (!is_vm_hugetlb_page(vma))
+			continue;
+		huge->page_size = huge_page_size(hstate_vma(vma));
+		huge->start = round_up(max(start, vma->vm_start),
+				       huge->page_size);
+		huge->end = round_down(min(end, vma->vm_end), huge->page_size);
+		found = huge->start < huge->end;
+		if (found)
+			break;
+	}
+	mmap_read_unlock(mm);
+	return found;
+}
+
+/*
+ * A page of 1 GiB is larger than a window, so many of them could not be
+ * cleared side by side there. So fault hugetlbfs in beforehand, for the whole
+ * range. If that fails, whoever pins will fail as well, and say so.
+ */
+static void ktask_pin_fault_in_hugetlb(unsigned long start, unsigned long end,
+				       unsigned int gup_flags)
+{
+	struct ktask_pin_hugetlb huge = { .gup_flags = gup_flags };
+
+	while (ktask_pin_find_hugetlb(&huge, start, end)) {
+		DEFINE_KTASK_CTL(ctl, ktask_pin_hugetlb_chunk, &huge,
+				 huge.page_size);
+
+		ktask_pin_ctl_init(&ctl);
+		if (ktask_run((void *)huge.start, huge.end - huge.start, &ctl))
+			break;
+		start = huge.end;
+	}
+}
+
+static bool ktask_pin_alloc(struct ktask_pin *pin, unsigned long nr_ahead)
+{
+	if (pin->pages)
+		return true;
+
+	pin->size = min(nr_ahead, KTASK_PIN_WINDOW);
+	pin->pages = kvmalloc_array(pin->size, sizeof(*pin->pages),
+				    GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	return pin->pages;
+}
+
+/* Fill the window. Returns false if the client has to pin, for good. */
+static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
+			   unsigned long nr_ahead, unsigned int gup_flags)
+{
+	unsigned long end = start + nr_ahead * PAGE_SIZE;
+	struct ktask_pin_task task;
+
+	if (!ktask_pin_alloc(pin, nr_ahead))
+		return false;
+
+	if (end != pin->end)
+		ktask_pin_fault_in_hugetlb(start, end, gup_flags);
+	pin->end = end;
+
+	nr_ahead = min(nr_ahead, pin->size);
+	task = (struct ktask_pin_task) {
+		.start = start,
+		.end = start + nr_ahead * PAGE_SIZE,
+		.gup_flags = gup_flags,
+		.pages = pin->pages,
+	};
+	if (ktask_pin_run(&task))
+		return false;
+
+	pin->start = start;
+	pin->nr = nr_ahead;
+	pin->taken = 0;
+	return true;
+}
+
+static void ktask_pin_drop(struct ktask_pin *pin)
+{
+	unpin_user_pages(pin->pages + pin->taken, pin->nr - pin->taken);
+	pin->taken = pin->nr;
+}
+
+/**
+ * ktask_pin_take - get pages that were pinned ahead, pinning more if need be
+ * @pin: what was pinned so far
+ * @start: user address of the first page
+ * @nr_pages: pages wanted at most
+ * @nr_ahead: pages from @start on that the client goes on to take, and that may
+ *	be pinned although it has not charged them yet. 0 if only what is there
+ *	may be taken
+ * @gup_flags: as for pin_user_pages_fast()
+ * @pages: filled with them
+ *
+ * Pages of current's address space. Each that is returned has been pinned as
+ * by pin_user_pages_fast() and is the client's from now on.
+ *
+ * Context: process context, may sleep. The caller must not hold mmap_lock.
+ *
+ * Return: the number of pages; 0 if the client has to pin them itself, because
+ * there are too few, its caller may have no helper, or one of them could not be
+ * pinned.
+ */
+unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
+			     unsigned long nr_pages, unsigned long nr_ahead,
+			     unsigned int gup_flags, struct page **pages)
+{
+	/* Left over from a range that the client gave up? */
+	if (pin->taken < pin->nr &&
+	    pin->start + pin->taken * PAGE_SIZE != start)
+		ktask_pin_drop(pin);
+
+	if (pin->taken == pin->nr) {
+		if (nr_ahead < KTASK_PIN_FLOOR || pin->serial ||
+		    !ktask_available())
+			return 0;
+		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
+		if (pin->serial)
+			return 0;
+	}
+
+	nr_pages = min(nr_pages, pin->nr - pin->taken);
+	memcpy(pages, pin->pages + pin->taken, nr_pages * sizeof(*pages));
+	pin->taken += nr_pages;
+	return nr_pages;
+}
+EXPORT_SYMBOL_GPL(ktask_pin_take);
+
+/**
+ * ktask_pin_end - unpin what was pinned ahead and not taken
+ * @pin: it; ready to be used again afterwards
+ *
+ * Context: process context, may sleep.
+ */
+void ktask_pin_end(struct ktask_pin *pin)
+{
+	ktask_pin_drop(pin);
+	kvfree(pin->pages);
+	*pin = (struct ktask_pin) { };
+}
+EXPORT_SYMBOL_GPL(ktask_pin_end);
