@@ -2,9 +2,10 @@
 /*
  * munmap(), exit and MADV_DONTNEED of large ranges as ktask tasks
  *
- * A task is the mapped part of an address range, in bytes; its chunks are
- * multiples of PMD_SIZE that begin at a multiple of PMD_SIZE, so no two
- * threads ever share a page-table page. Each chunk has an mmu_gather of its
+ * A task is the part of an address range that has page tables, in bytes; its
+ * chunks are multiples of PMD_SIZE of that and begin at a multiple of PMD_SIZE,
+ * so no two threads ever share a page-table page. What has no page tables costs
+ * nothing to unmap, and programs reserve terabytes of it. Each chunk has an mmu_gather of its
  * own: it flushes what it has cleared before it frees it, and needs nothing of
  * the caller's gather, which goes on to free the page tables when all chunks
  * are done.
@@ -36,10 +37,10 @@
 #include "ktask_unmap.h"
 
 /*
- * The most that one chunk covers, however sparse the range has been so far: a
- * dense gigabyte of 4 KiB pages behind a hole would keep a helper for a tenth
- * of a second. It also bounds how many small VMAs ktask_unmap_iter() walks
- * under a spinlock.
+ * The most that one chunk has, however sparse the range has been so far: a
+ * dense gigabyte of 4 KiB pages behind sparse ones would keep a helper for a
+ * tenth of a second. It also bounds what ktask_unmap_iter() reads of page
+ * tables under a spinlock.
  */
 #define KTASK_UNMAP_CHUNK_MAX	SZ_64M
 
@@ -54,8 +55,10 @@
  * @end: address past the last
  * @details: what to zap
  * @fullmm: nobody uses the address space any more
+ * @handed_out: where the chunks that were handed out end
  *
- * Constant while the task runs.
+ * Constant while the task runs, but for @handed_out, which ktask's lock for
+ * iterators protects.
  */
 struct ktask_unmap {
 	struct mm_struct	*mm;
@@ -66,6 +69,7 @@ struct ktask_unmap {
 	unsigned long		end;
 	struct zap_details	*details;
 	bool			fullmm;
+	unsigned long		handed_out;
 };
 
 /* VMAs that only the caller handles, as a whole; DAX may map huge PUDs. */
@@ -159,31 +163,61 @@ static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
 }
 
 /*
- * Advance by @nsteps bytes of what is mapped, in whole PMDs: holes in which no
- * VMA touches a PMD do not count.
+ * The first PMD from @addr on that has a page table or a huge page, or @end.
+ * Page tables that a range has are freed by its owner only, when all is
+ * unmapped, but for those that khugepaged retracts: hence no look below a PMD.
+ */
+static unsigned long ktask_unmap_populated(struct mm_struct *mm,
+					   unsigned long addr,
+					   unsigned long end)
+{
+	while (addr < end) {
+		pgd_t *pgd = pgd_offset(mm, addr);
+		p4d_t *p4d;
+		pud_t *pud;
+
+		if (pgd_none(pgdp_get(pgd))) {
+			addr = pgd_addr_end(addr, end);
+			continue;
+		}
+		p4d = p4d_offset(pgd, addr);
+		if (p4d_none(p4dp_get(p4d))) {
+			addr = p4d_addr_end(addr, end);
+			continue;
+		}
+		pud = pud_offset(p4d, addr);
+		/* Only hugetlbfs and DAX have pages of this size. */
+		if (pud_none(pudp_get(pud)) || pud_leaf(pudp_get(pud))) {
+			addr = pud_addr_end(addr, end);
+			continue;
+		}
+		if (!pmd_none(pmdp_get_lockless(pmd_offset(pud, addr))))
+			return addr;
+		addr = pmd_addr_end(addr, end);
+	}
+	return end;
+}
+
+/*
+ * Advance by @nsteps bytes of what has page tables, in whole PMDs.
  *
- * Returns the new address and, through @left, what lies beyond the last VMA.
+ * Returns the new address and, through @left, what lies beyond the last table.
  */
 static unsigned long ktask_unmap_advance(const struct ktask_unmap *unmap,
 					 unsigned long addr, size_t nsteps,
 					 size_t *left)
 {
-	struct ktask_unmap_walk walk;
-	struct vm_area_struct *vma;
+	unsigned long end = round_up(min(unmap->end, unmap->mm->task_size),
+				     PMD_SIZE);
 
-	ktask_unmap_walk_init(&walk, unmap, addr);
-	while (nsteps && (vma = ktask_unmap_next(&walk))) {
-		unsigned long start = max(vma->vm_start, unmap->start);
-		unsigned long end = min(vma->vm_end, unmap->end);
-		size_t step;
+	while (nsteps) {
+		unsigned long next = ktask_unmap_populated(unmap->mm, addr,
+							   end);
 
-		addr = max(addr, round_down(start, PMD_SIZE));
-		end = round_up(end, PMD_SIZE);
-		if (addr >= end)
-			continue;
-		step = min(nsteps, end - addr);
-		addr += step;
-		nsteps -= step;
+		if (next >= end)
+			break;
+		addr = next + PMD_SIZE;
+		nsteps -= min(nsteps, PMD_SIZE);
 	}
 	*left = nsteps;
 	return addr;
@@ -191,10 +225,28 @@ static unsigned long ktask_unmap_advance(const struct ktask_unmap *unmap,
 
 static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 {
+	struct ktask_unmap *unmap = arg;
 	size_t left;
 
-	return (void *)ktask_unmap_advance(arg, (unsigned long)position,
-					   nsteps, &left);
+	unmap->handed_out = ktask_unmap_advance(unmap, (unsigned long)position,
+						nsteps, &left);
+	return (void *)unmap->handed_out;
+}
+
+/* The size of the task. */
+static size_t ktask_unmap_size(const struct ktask_unmap *unmap)
+{
+	unsigned long addr = round_down(unmap->start, PMD_SIZE);
+	size_t left, size = 0;
+
+	do {
+		addr = ktask_unmap_advance(unmap, addr, KTASK_UNMAP_CHUNK_MAX,
+					   &left);
+		size += KTASK_UNMAP_CHUNK_MAX - left;
+		cond_resched();
+	} while (!left);
+
+	return size;
 }
 
 /*
@@ -237,6 +289,8 @@ static int ktask_unmap_chunk(void *start, void *end, void *arg)
 
 	first = max(first, unmap->start);
 	last = min(last, unmap->end);
+	if (first >= last)
+		return 0;
 
 	ktask_unmap_leave_mm(unmap->mm);
 	if (unmap->fullmm)
@@ -255,15 +309,17 @@ static int ktask_unmap_chunk(void *start, void *end, void *arg)
 
 static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
 {
-	unsigned long start = round_down(unmap->start, PMD_SIZE);
 	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunk, unmap, PMD_SIZE);
 
-	/* The addresses of a single VMA are a plain range. */
-	if (!unmap->vma)
-		ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
+	unmap->handed_out = round_down(unmap->start, PMD_SIZE);
+	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
 	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
+	ktask_run((void *)unmap->handed_out, size, &ctl);
 
-	ktask_run((void *)start, size, &ctl);
+	/* Page tables that came into being meanwhile, beside or below us. */
+	if (unmap->handed_out < unmap->end)
+		ktask_unmap_chunk((void *)unmap->handed_out,
+				  (void *)unmap->end, unmap);
 	ktask_unmap_return_to_mm(unmap->mm);
 }
 
@@ -279,8 +335,8 @@ static bool ktask_unmap_is_large(struct mm_struct *mm)
 	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;
 }
 
-/* What concerns whole VMAs. */
-static void ktask_unmap_serial_part(struct mmu_gather *tlb,
+/* What concerns whole VMAs. Returns true if any was unmapped here. */
+static bool ktask_unmap_serial_part(struct mmu_gather *tlb,
 				    struct ma_state *mas,
 				    struct vm_area_struct *vma,
 				    unsigned long start, unsigned long end,
@@ -288,10 +344,13 @@ static void ktask_unmap_serial_part(struct mmu_gather *tlb,
 				    struct zap_details *details,
 				    bool mm_wr_locked)
 {
+	bool any = false;
+
 	do {
 		if (ktask_unmap_serial(vma)) {
 			unsigned long first = start, last = end;
 
+			any = true;
 			hugetlb_zap_begin(vma, &first, &last);
 			unmap_single_vma(tlb, vma, first, last, details,
 					 mm_wr_locked);
@@ -303,6 +362,8 @@ static void ktask_unmap_serial_part(struct mmu_gather *tlb,
 		cond_resched();
 		vma = mas_find(mas, tree_end - 1);
 	} while (vma && !xa_is_zero(vma));
+
+	return any;
 }
 
 /**
@@ -335,19 +396,21 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 		.details = details,
 		.fullmm = tlb->fullmm,
 	};
-	size_t left;
+	size_t size;
 
 	/* A mapping that failed half-way is in no tree: see unmap_region(). */
 	if (mas->tree == &tlb->mm->mm_mt && tree_end != ULONG_MAX)
 		return false;
 	if (!ktask_unmap_is_large(tlb->mm))
 		return false;
+	size = ktask_unmap_size(&unmap);
+	if (size < KTASK_UNMAP_FLOOR)
+		return false;
 
-	ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end, details,
-				mm_wr_locked);
-	ktask_unmap_advance(&unmap, round_down(unmap.start, PMD_SIZE),
-			    SIZE_MAX, &left);
-	ktask_unmap_run(&unmap, SIZE_MAX - left);
+	if (ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end,
+				    details, mm_wr_locked))
+		size = ktask_unmap_size(&unmap);
+	ktask_unmap_run(&unmap, size);
 	return true;
 }
 
@@ -375,6 +438,7 @@ bool __ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
 		.end = end,
 		.details = details,
 	};
+	size_t size;
 
 	/*
 	 * With details it is truncation, under locks of the mapping and often
@@ -384,9 +448,12 @@ bool __ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
 	    !ktask_unmap_is_large(tlb->mm))
 		return false;
 
+	size = ktask_unmap_size(&unmap);
+	if (size < KTASK_UNMAP_FLOOR)
+		return false;
+
 	if (vma->vm_file)
 		uprobe_munmap(vma, start, end);
-	ktask_unmap_run(&unmap, round_up(end, PMD_SIZE) -
-				round_down(start, PMD_SIZE));
+	ktask_unmap_run(&unmap, size);
 	return true;
 }
