@@ -257,6 +257,53 @@ static int below_floor(const void *unused)
 	return KSFT_PASS;
 }
 
+#define ISLANDS		16
+#define ISLAND		MIB(4)
+#define RESERVED	(MIB(1024) * 4096)
+
+/* Terabytes of which some islands are in use, as runtimes reserve them. */
+static int reserved_in_box(void *arg)
+{
+	const struct box *box = arg;
+	struct figures full, after;
+	long chunks;
+	char *base;
+	size_t i;
+
+	base = map_aligned(RESERVED, 0, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	if (!EXPECT(base))
+		return KSFT_FAIL;
+	for (i = 0; i < ISLANDS; i++)
+		EXPECT(!madvise(base + i * (RESERVED / ISLANDS), ISLAND,
+				MADV_POPULATE_WRITE));
+
+	take_figures(&full, box->cgroup);
+	chunks = keyed(box->cgroup, "cpu.ktask.stat", "chunks");
+	EXPECT(!munmap(base, RESERVED));
+	chunks = keyed(box->cgroup, "cpu.ktask.stat", "chunks") - chunks;
+	take_figures(&after, box->cgroup);
+
+	EXPECT_RANGE(full.kb[RSS_ANON] - after.kb[RSS_ANON],
+		     (ISLANDS * ISLAND >> 10) - 128, LONG_MAX);
+	if (can_have_helpers() && box_lent(box) >= 0)
+		EXPECT_RANGE(chunks, 1, ISLANDS * ISLAND / PMD_BYTES);
+	return KSFT_PASS;
+}
+
+/* What is reserved and not in use takes no chunks. */
+static int reserved(const void *unused)
+{
+	struct box box;
+
+	if (!make_box(&box) ||
+	    !EXPECT(enter_box(&box, reserved_in_box, &box) > 0))
+		return KSFT_FAIL;
+	EXPECT_EQ(leave_box(&box), 0);
+	empty_box(&box);
+	return KSFT_PASS;
+}
+
 int main(int argc, char **argv)
 {
 	struct test tests[32];
@@ -272,6 +319,7 @@ int main(int argc, char **argv)
 	}
 	tests[nr++] = (struct test)T(drift);
 	tests[nr++] = (struct test)T(below_floor);
+	tests[nr++] = (struct test)T(reserved);
 
 	return run_tests(tests, nr, argc, argv);
 }
