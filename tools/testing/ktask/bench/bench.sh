@@ -1,19 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Measure what ktask does to the teardown of memory, by a recipe that gives
-# steady figures: see bench/README. Needs a host with nothing else to do.
+# Measure what ktask does to the teardown of memory and to its mapping for
+# devices, by a recipe that gives steady figures: see bench/README. Needs a host
+# with nothing else to do.
 #
-# PARTS='speed small quota' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also live, window, saturated and bystander. KINDS='cpu.max
-# ...': which limits live moves. CPUS=2: virtual CPUs of live. RESULTS=: where to.
-# KERNEL=, STOCK=: a vmlinux instead of building.
+# PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
+# measure; there are also live, window, saturated and bystander. MAPS=
+# 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
+# live moves. CPUS=2: virtual CPUs of live. RESULTS=: where to. KERNEL=, STOCK=:
+# a vmlinux instead of building.
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../accel.sh"
 
 bench=$KT_DIR/bench
-parts=${PARTS:-speed small quota}
+parts=${PARTS:-speed small quota map}
 reps=${REPS:-10}
 results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
 percents='50 100 150'
@@ -30,6 +32,17 @@ cases=${CASES:-
 	exit/mixed/2048 munmap/mixed/2048
 	exit/shmem/512 munmap/shmem/512
 	munmap/file/512 munmap/cow/512}
+
+# API/KIND/STATE/MIB, for map.c; and those to be measured under a cpu.max
+maps=${MAPS:-
+	type1/pages/fresh/1024 iommufd/pages/fresh/1024
+	type1/thp/fresh/1024 iommufd/thp/fresh/1024
+	type1/hugetlb/fresh/1024 iommufd/hugetlb/fresh/1024
+	type1/shmem/fresh/512 iommufd/shmem/fresh/512
+	type1/pages/present/1024 iommufd/pages/present/1024
+	type1/thp/present/1024 iommufd/thp/present/1024
+	type1/pages/unmap/1024 iommufd/pages/unmap/1024}
+maps_limited='type1/pages/fresh/512 iommufd/pages/fresh/512'
 
 # Below the floor, and the two sizes around it
 small='munmap/4 munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
@@ -119,6 +132,22 @@ part_bystander()
 		--timeout $((300 + reps * 120))
 }
 
+part_map()
+{
+	local percent
+
+	for percent in max 50 150; do
+		# shellcheck disable=SC2086 # one word per case
+		case $percent in
+		max)	job map map.sh "$reps" "$percent" $maps ;;
+		*)	job map map.sh "$reps" "$percent" $maps_limited ;;
+		esac
+		"$KT_DIR/map/build.sh" "$results/map/map"
+		boot map --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+			--vfio 1 --timeout $((600 + reps * 200))
+	done
+}
+
 # The emulator's clock advances by a nanosecond per instruction and stands
 # still otherwise: so a time is a number of instructions.
 part_small()
@@ -169,10 +198,10 @@ mkdir -p "$results"
 look_around
 for part in $parts; do
 	case $part in
-	speed | small | quota | live | window | saturated | bystander)
+	speed | small | quota | map | live | window | saturated | bystander)
 		"part_$part" ;;
 	*)
-		die "no part $part; there are: speed small quota live window saturated bystander" ;;
+		die "no part $part; there are: speed small quota map live window saturated bystander" ;;
 	esac
 done
 python3 "$bench/report.py" "$results" | tee "$results/report"

@@ -93,15 +93,15 @@ def calm_samples(table):
 
 def report_cases(table):
     """A line for each case that was measured in all its modes."""
-    print(f'{"case":22} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"best":>7}'
+    print(f'{"case":30} {"off":>24} {"on":>24} {"faster":>7} {"in pairs":>9} {"best":>7}'
           f' {"own":>7} {"samples":>9}')
     for key, modes in table.items():
         off, on, own = (modes[mode] for mode in MODES)
         if not off or not on:
-            print(f'{" ".join(key) + " MiB":22} none')
+            print(f'{" ".join(key) + " MiB":30} none')
             continue
         pairs = pair_ratio(off, on)
-        print(f'{" ".join(key) + " MiB":22}'
+        print(f'{" ".join(key) + " MiB":30}'
               f' {spread(values(off, "ns", 1e6)):>24}'
               f' {spread(values(on, "ns", 1e6)):>24}'
               f' {ratio(off, on):6.2f}x'
@@ -122,6 +122,24 @@ def report_speed(path):
 
     report_cases(calm_samples(table))
     return table
+
+
+def report_map(where):
+    """How much faster memory is mapped for a device, and at which cost."""
+    table = load(os.path.join(where, 'map-max.csv'), ('api', 'kind', 'state', 'mib'))
+    print('Mapping memory for a device, and unmapping it, in ms. own: threads of the program'
+          ' itself touch\nfresh memory first, with ktask off.\n')
+    report_cases(table)
+    report_cases(calm_samples(table))
+    print('CPU time that it took, in ms.\n')
+    for key, modes in table.items():
+        print(f'{" ".join(key) + " MiB":30}' + ''.join(
+            f' {mode}: {spread(values(modes[mode], "usage_usec", 1e3)):24}'
+            for mode in MODES if modes[mode]))
+    print()
+    print('Mapping fresh memory under cpu.max, all in ms: median and [quartiles].\n')
+    for percent in '50', '150':
+        report_limits(load(os.path.join(where, f'map-{percent}.csv'), ('percent', 'api')))
 
 
 def plot_speed(table, where):
@@ -209,6 +227,8 @@ def main():
         report_small(where)
     if there('quota.csv'):
         report_quota(os.path.join(where, 'quota.csv'))
+    if there('map-max.csv'):
+        report_map(where)
     if there('traces'):
         live.report(where)
     others.report(where)

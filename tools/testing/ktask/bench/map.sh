@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest: map memory for a device, every case with ktask off and on in
+# turn. One line per sample to $OUT/map.csv.
+#
+# usage: map.sh REPS PERCENT API/KIND/STATE/MIB...; PERCENT of a CPU is the
+# cpu.max for it, or max
+
+set -euo pipefail
+
+. ./held.sh
+. ./turns.sh
+
+reps=$1 percent=$2
+shift 2
+group=/sys/fs/cgroup/bench
+period=100000
+pool=/proc/sys/vm/nr_hugepages
+
+number()
+{
+	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.stat"
+}
+
+limit()
+{
+	case $percent in
+	max)	echo "max $period" ;;
+	*)	echo "$((percent * period / 100)) $period" ;;
+	esac
+}
+
+# In the group from the start, limited only once all is set up. "own": the
+# program touches the memory itself, with a thread for each CPU.
+sample()
+{
+	local rep=$1 mode=$2 api=$3 kind=$4 state=$5 mib=$6
+	local threads=0 ns usage throttled before after
+
+	[ "$mode" != own ] || threads=$(nproc)
+	[ "$kind" != hugetlb ] || echo "$((mib / 2))" >"$pool"
+	mkdir "$group"
+	hold in_group "$group" ./map "$api" "$kind" "$state" "$mib" "$threads"
+	ktask_set "${mode/own/off}"
+	before=$(./pace)
+	limit >"$group/cpu.max"
+	usage=$(number usage_usec) throttled=$(number throttled_usec)
+	let_go ns
+	usage=$(($(number usage_usec) - usage))
+	throttled=$(($(number throttled_usec) - throttled))
+	echo "max" >"$group/cpu.max"
+	after=$(./pace)
+	hold_end
+	ktask_set on
+	rmdir "$group"
+	echo 0 >"$pool"
+	[ "$rep" -eq 0 ] ||
+		echo "$percent,$api,$kind,$state,$mib,$rep,$mode,$ns,$usage,$throttled,$before,$after" \
+			>>"$OUT/map-$percent.csv"
+}
+
+# Only fresh memory is worth touching first.
+sample_case()
+{
+	local rep=$1 mode=$2 case=$3 api kind state mib
+
+	IFS=/ read -r api kind state mib <<<"$case"
+	sample "$rep" "$mode" "$api" "$kind" "$state" "$mib"
+	[ "$mode $state $percent" != 'off fresh max' ] ||
+		sample "$rep" own "$api" "$kind" "$state" "$mib"
+}
+
+echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
+echo "percent,api,kind,state,mib,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" \
+	>"$OUT/map-$percent.csv"
+for case; do
+	echo "$case"
+	in_turn "$reps" sample_case "$case"
+done
