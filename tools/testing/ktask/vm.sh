@@ -24,6 +24,7 @@ RESULT/out.
   --cpus N          virtual CPUs (CPUS, 2)
   --mem SIZE        memory (MEM, 4G)
   --numa N          spread both over N NUMA nodes
+  --vfio N          an IOMMU, and N devices that can be driven through VFIO
   --append ARGS     more kernel parameters
   --timeout S       seconds after which the job counts as hung (300)
   --bench           steady timings: memory allocated beforehand, virtual CPUs
@@ -39,7 +40,7 @@ failed; 3 the machine failed (panic, warning, hang, early end, ...).
 USAGE
 }
 
-variant=default kernel='' cpus=${CPUS:-2} mem=${MEM:-4G} numa=1 append='' timeout=300
+variant=default kernel='' cpus=${CPUS:-2} mem=${MEM:-4G} numa=1 vfio=0 append='' timeout=300
 bench='' accel='' machine='' result='' mode=job job='' qemu_args=() paths=()
 
 parse()
@@ -51,6 +52,7 @@ parse()
 		--cpus)		cpus=$2; shift ;;
 		--mem)		mem=$2; shift ;;
 		--numa)		numa=$2; shift ;;
+		--vfio)		vfio=$2; shift ;;
 		--append)	append="$append $2"; shift ;;
 		--timeout)	timeout=$2; shift ;;
 		--bench)	bench=1 ;;
@@ -124,6 +126,20 @@ memory_args()
 	done
 }
 
+# Each edu device does DMA on command, and has an IOMMU group of its own. The
+# IOMMU comes first: what is plugged in before it would not be behind it.
+vfio_args()
+{
+	local i
+
+	[ "$vfio" -gt 0 ] || return 0
+	machine="$machine,kernel-irqchip=split"
+	qemu+=(-device "intel-iommu,intremap=on,caching-mode=on")
+	for ((i = 0; i < vfio; i++)); do
+		qemu+=(-device "edu,dma_mask=0xffffffffffffffff")
+	done
+}
+
 # The CPUs of a socket share a cache, so a socket must not span nodes.
 cpu_topology()
 {
@@ -158,6 +174,7 @@ kernel_args()
 
 	args="console=ttyS0 loglevel=7 root=/dev/vda rw init=/sbin/ktask-init panic=-1 tsc=reliable"
 	args="$args no_timer_check kunit.enable=0 ktask.nonce=$nonce ktask.mode=$mode ktask.patience=$((timeout - timeout / 10))"
+	[ "$vfio" -eq 0 ] || args="$args intel_iommu=on"
 	if [ "$mode" = shell ]; then
 		args="$args quiet ktask.rows=$(tput lines 2>/dev/null || echo 24) ktask.cols=$(tput cols 2>/dev/null || echo 80)"
 	fi
@@ -172,6 +189,10 @@ qemu_command()
 		-name "ktask,debug-threads=on"
 		-accel "$accel" -cpu "$(accel_cpu "$accel")"
 		-smp "$(cpu_topology)" -m "$(mebibytes "$mem")M"
+	)
+	vfio_args
+	# shellcheck disable=SC2054 # the commas are for QEMU
+	qemu+=(
 		-drive "file=$image,if=none,id=root,format=raw,snapshot=on"
 		-device virtio-blk-pci,drive=root
 		-drive "file=$result/payload.tar,if=none,id=payload,format=raw,readonly=on"
