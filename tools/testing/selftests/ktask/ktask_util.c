@@ -111,6 +111,16 @@ static void find_cgroups(void)
 	cg_write(cgroup_root, "cgroup.subtree_control", "+memory");
 }
 
+/* Boxes that are made from now on have this controller, if the kernel has. */
+bool add_controller(const char *name)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "+%s", name);
+	return *cgroup_root &&
+	       !cg_write(cgroup_root, "cgroup.subtree_control", text);
+}
+
 bool make_box(struct box *box)
 {
 	static int nr;
@@ -241,6 +251,7 @@ long box_current(const struct box *box)
 
 const char *const figure_names[NR_FIGURES] = {
 	"VmRSS", "RssAnon", "RssFile", "RssShmem", "VmSwap", "VmPTE", "VmLck",
+	"VmPin",
 	"Rss", "Anonymous", "Swap",
 	"memory.current", "anon", "shmem", "file_mapped", "pagetables",
 	"anon_thp", "unevictable", "memory.swap.current",
@@ -275,7 +286,7 @@ void take_figures(struct figures *figures, const char *cgroup)
 	int i;
 
 	memset(figures, 0, sizeof(*figures));
-	take_colons(figures, "/proc/self/status", VM_RSS, VM_LCK);
+	take_colons(figures, "/proc/self/status", VM_RSS, VM_PIN);
 	take_colons(figures, "/proc/self/smaps_rollup", SMAPS_RSS, SMAPS_SWAP);
 
 	/* What CPUs have counted for themselves goes to the sums first. */
@@ -477,6 +488,8 @@ static void swap_off(void)
 
 static void open_log(void)
 {
+	if (kmsg >= 0)
+		return;
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		ksft_print_msg("the kernel's log is not looked at: %s\n",
@@ -516,15 +529,35 @@ static void bark(int sig)
 	_exit(KSFT_FAIL);
 }
 
+void prepare_tests(void)
+{
+	if (read_text(MAX_THREADS, max_threads, sizeof(max_threads)) <= 0)
+		*max_threads = '\0';
+	skip_reason = shared_memory(SKIP_REASON_SIZE);
+	find_cgroups();
+}
+
+void begin_test(void)
+{
+	failures = 0;
+	open_log();
+}
+
+/* As it was for the test that comes next, and no word from the kernel. */
+void end_test(void)
+{
+	EXPECT(set_helpers(true));
+	check_log();
+}
+
 static int run_test(const struct test *test)
 {
 	int ret;
 
-	failures = 0;
 	alarm(WATCHDOG);
+	begin_test();
 	ret = test->fn(test->arg);
-	EXPECT(set_helpers(true));
-	check_log();
+	end_test();
 	alarm(0);
 	return failures ? KSFT_FAIL : ret;
 }
@@ -538,13 +571,9 @@ int run_tests(const struct test *tests, size_t nr, int argc, char **argv)
 	ksft_set_plan(nr);
 	if (geteuid())
 		ksft_exit_skip("needs root\n");
-	if (read_text(MAX_THREADS, max_threads, sizeof(max_threads)) <= 0) {
-		*max_threads = '\0';
+	prepare_tests();
+	if (!*max_threads)
 		ksft_print_msg("kernel without CONFIG_KTASK: no helpers\n");
-	}
-	skip_reason = shared_memory(SKIP_REASON_SIZE);
-	find_cgroups();
-	open_log();
 	signal(SIGALRM, bark);
 
 	for (i = 0; i < nr; i++) {

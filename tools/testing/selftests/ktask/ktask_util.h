@@ -35,6 +35,14 @@ struct test {
 
 int run_tests(const struct test *tests, size_t nr, int argc, char **argv);
 
+/*
+ * For programs with a main() of another kind: once at their start, and around
+ * each test.
+ */
+void prepare_tests(void);
+void begin_test(void);
+void end_test(void);
+
 /* Helpers */
 
 int nr_cpus(void);
@@ -51,6 +59,7 @@ struct box {
 	pid_t	pid;
 };
 
+bool add_controller(const char *name);
 bool make_box(struct box *box);
 pid_t enter_box(struct box *box, int (*fn)(void *arg), void *arg);
 int leave_box(struct box *box);
@@ -66,6 +75,7 @@ void *shared_memory(size_t size);
 enum figure {
 	/* of this process */
 	VM_RSS, RSS_ANON, RSS_FILE, RSS_SHMEM, VM_SWAP, VM_PTE, VM_LCK,
+	VM_PIN,
 	SMAPS_RSS, SMAPS_ANON, SMAPS_SWAP,
 	/* of its box */
 	CG_CURRENT, CG_ANON, CG_SHMEM, CG_FILE_MAPPED, CG_PAGETABLES,
