@@ -51,6 +51,7 @@ sample()
 	throttled=$(($(number throttled_usec) - throttled))
 	echo "max" >"$group/cpu.max"
 	after=$(./pace)
+	echo end >&"$to_held"
 	hold_end
 	ktask_set on
 	rmdir "$group"

@@ -8,7 +8,7 @@
 
 . "$(dirname "$0")/../lib.sh"
 
-tests=$KT_TOP/tools/testing/selftests/ktask
+tests=$(kt_home)/tree/tools/testing/selftests/ktask
 
 "$KT_DIR/selftests.sh" >/dev/null
 "${CC:-gcc}" -O2 -static -pthread -Wall -Wextra -Werror -I "$tests" \
