@@ -22,23 +22,34 @@
 #include <linux/ktask.h>
 #include <linux/ktask_pin.h>
 #include <linux/mm.h>
+#include <linux/sched/clock.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
 /*
- * Less memory than this is left to the client. 16 MiB that are there already
- * are pinned within a fraction of a millisecond, too little for a helper; and
- * where they have to be cleared first, that takes some milliseconds.
+ * Less memory than this is left to the client, and it is the size of the first
+ * window. Clearing 16 MiB takes some milliseconds. Whether there is anything to
+ * clear is not known before.
  */
 #define KTASK_PIN_FLOOR		(SZ_16M / PAGE_SIZE)
 
 /*
- * Pages in a window. All threads meet at its end, and the client's work on the
- * window is that of one thread: large enough that the former does not matter.
- * The pages are pinned before they are charged, and are many if an error ends
- * all: small enough for that. The array takes 512 KiB.
+ * Windows grow to this many pages. All threads meet at the end of one, and what
+ * the client does with it is done by one thread: large enough that the former
+ * does not matter. The pages are pinned before they are charged, and many are
+ * to be unpinned if an error ends all: small enough for that. The array takes
+ * 512 KiB.
  */
 #define KTASK_PIN_WINDOW	(SZ_256M / PAGE_SIZE)
+
+/*
+ * A window in which nothing was faulted in, and for whose 16 MiB that took less
+ * than so many ns: pages that are there already, in folios so large or on a
+ * machine so fast that pinning them is not worth a helper. Then the client pins
+ * so many pages itself until the next look.
+ */
+#define KTASK_PIN_CHEAP		(500 * NSEC_PER_USEC)
+#define KTASK_PIN_SKIP		(SZ_64M / PAGE_SIZE)
 
 /* A window that is being filled; constant while the task runs */
 struct ktask_pin_task {
@@ -116,8 +127,8 @@ static int ktask_pin_run(struct ktask_pin_task *task)
 	return ktask_run((void *)start, end - start, &ctl);
 }
 
-/* Pages of hugetlbfs that are to be faulted in */
-struct ktask_pin_hugetlb {
+/* Gigantic pages of hugetlbfs that are to be faulted in */
+struct ktask_pin_gigantic {
 	unsigned long	start;
 	unsigned long	end;
 	unsigned long	page_size;
@@ -125,9 +136,9 @@ struct ktask_pin_hugetlb {
 };
 
 /* Whoever pins the first small page of a huge one has faulted in all of it. */
-static int ktask_pin_hugetlb_chunk(void *start, void *end, void *arg)
+static int ktask_pin_gigantic_chunk(void *start, void *end, void *arg)
 {
-	struct ktask_pin_hugetlb *huge = arg;
+	struct ktask_pin_gigantic *huge = arg;
 	unsigned long addr;
 	struct page *page;
 	int ret;
@@ -143,9 +154,9 @@ static int ktask_pin_hugetlb_chunk(void *start, void *end, void *arg)
 	return 0;
 }
 
-/* The next part of a range that is mapped from hugetlbfs, in whole pages. */
-static bool ktask_pin_find_hugetlb(struct ktask_pin_hugetlb *huge,
-				   unsigned long start, unsigned long end)
+/* The next part of a range that is made of gigantic pages, in whole ones. */
+static bool ktask_pin_find_gigantic(struct ktask_pin_gigantic *huge,
+				    unsigned long start, unsigned long end)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
@@ -156,7 +167,8 @@ static bool ktask_pin_find_hugetlb(struct ktask_pin_hugetlb *huge,
 
 	VMA_ITERATOR(vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (!is_vm_hugetlb_page(vma))
+		if (!is_vm_hugetlb_page(vma) ||
+		    huge_page_size(hstate_vma(vma)) <= PMD_SIZE)
 			continue;
 		huge->page_size = huge_page_size(hstate_vma(vma));
 		huge->start = round_up(max(start, vma->vm_start),
@@ -171,17 +183,17 @@ static bool ktask_pin_find_hugetlb(struct ktask_pin_hugetlb *huge,
 }
 
 /*
- * A page of 1 GiB is larger than a window, so many of them could not be
- * cleared side by side there. So fault hugetlbfs in beforehand, for the whole
- * range. If that fails, whoever pins will fail as well, and say so.
+ * A page of 1 GiB is larger than a window, so no two of them would be cleared
+ * side by side there. So fault these in beforehand, for the whole range. If
+ * that fails, whoever pins will fail as well, and say so.
  */
-static void ktask_pin_fault_in_hugetlb(unsigned long start, unsigned long end,
+static void ktask_pin_fault_in_gigantic(unsigned long start, unsigned long end,
 				       unsigned int gup_flags)
 {
-	struct ktask_pin_hugetlb huge = { .gup_flags = gup_flags };
+	struct ktask_pin_gigantic huge = { .gup_flags = gup_flags };
 
-	while (ktask_pin_find_hugetlb(&huge, start, end)) {
-		DEFINE_KTASK_CTL(ctl, ktask_pin_hugetlb_chunk, &huge,
+	while (ktask_pin_find_gigantic(&huge, start, end)) {
+		DEFINE_KTASK_CTL(ctl, ktask_pin_gigantic_chunk, &huge,
 				 huge.page_size);
 
 		ktask_pin_ctl_init(&ctl);
@@ -191,15 +203,40 @@ static void ktask_pin_fault_in_hugetlb(unsigned long start, unsigned long end,
 	}
 }
 
-static bool ktask_pin_alloc(struct ktask_pin *pin, unsigned long nr_ahead)
+/* Make room for a window; if there is no memory for that, a smaller one does. */
+static bool ktask_pin_alloc(struct ktask_pin *pin, unsigned long size)
 {
-	if (pin->pages)
+	struct page **pages;
+
+	if (size <= pin->size)
 		return true;
 
-	pin->size = min(nr_ahead, KTASK_PIN_WINDOW);
-	pin->pages = kvmalloc_array(pin->size, sizeof(*pin->pages),
-				    GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
-	return pin->pages;
+	pages = kvmalloc_array(size, sizeof(*pages),
+			       GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	if (!pages)
+		return pin->pages;
+
+	kvfree(pin->pages);
+	pin->pages = pages;
+	pin->size = size;
+	return true;
+}
+
+/* Page faults of current, and of its helpers once it has settled with them */
+static unsigned long ktask_pin_faults(void)
+{
+	return current->min_flt + current->maj_flt;
+}
+
+/* Make the next window larger, or do without for a while. */
+static void ktask_pin_adapt(struct ktask_pin *pin, unsigned long faults, u64 ns)
+{
+	if (faults || ns >= KTASK_PIN_CHEAP * (pin->nr / KTASK_PIN_FLOOR)) {
+		pin->next = min(pin->nr * 4, KTASK_PIN_WINDOW);
+		return;
+	}
+	pin->next = KTASK_PIN_FLOOR;
+	pin->resume = pin->start + (pin->nr + KTASK_PIN_SKIP) * PAGE_SIZE;
 }
 
 /* Fill the window. Returns false if the client has to pin, for good. */
@@ -207,13 +244,16 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 			   unsigned long nr_ahead, unsigned int gup_flags)
 {
 	unsigned long end = start + nr_ahead * PAGE_SIZE;
+	unsigned long faults = ktask_pin_faults();
 	struct ktask_pin_task task;
+	u64 ns;
 
+	nr_ahead = min(nr_ahead, max(pin->next, KTASK_PIN_FLOOR));
 	if (!ktask_pin_alloc(pin, nr_ahead))
 		return false;
 
 	if (end != pin->end)
-		ktask_pin_fault_in_hugetlb(start, end, gup_flags);
+		ktask_pin_fault_in_gigantic(start, end, gup_flags);
 	pin->end = end;
 
 	nr_ahead = min(nr_ahead, pin->size);
@@ -223,12 +263,15 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 		.gup_flags = gup_flags,
 		.pages = pin->pages,
 	};
+	ns = local_clock();
 	if (ktask_pin_run(&task))
 		return false;
+	ns = max_t(s64, local_clock() - ns, 0);
 
 	pin->start = start;
 	pin->nr = nr_ahead;
 	pin->taken = 0;
+	ktask_pin_adapt(pin, ktask_pin_faults() - faults, ns);
 	return true;
 }
 
@@ -236,6 +279,16 @@ static void ktask_pin_drop(struct ktask_pin *pin)
 {
 	unpin_user_pages(pin->pages + pin->taken, pin->nr - pin->taken);
 	pin->taken = pin->nr;
+}
+
+/* Is it time to pin ahead again? */
+static bool ktask_pin_wanted(struct ktask_pin *pin, unsigned long start,
+			     unsigned long nr_ahead)
+{
+	bool same_range = start + nr_ahead * PAGE_SIZE == pin->end;
+
+	return nr_ahead >= KTASK_PIN_FLOOR && !pin->serial &&
+	       (!same_range || start >= pin->resume) && ktask_available();
 }
 
 /**
@@ -268,8 +321,7 @@ unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
 		ktask_pin_drop(pin);
 
 	if (pin->taken == pin->nr) {
-		if (nr_ahead < KTASK_PIN_FLOOR || pin->serial ||
-		    !ktask_available())
+		if (!ktask_pin_wanted(pin, start, nr_ahead))
 			return 0;
 		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
 		if (pin->serial)

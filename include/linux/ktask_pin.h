@@ -14,7 +14,10 @@ struct page;
  * struct ktask_pin - pages that were pinned ahead of their use
  * @pages: room for a window of them, NULL until the first one
  * @size: room in @pages
+ * @next: pages that the next window should have
  * @end: where the range that the client is at ends
+ * @resume: where the client has pinned by itself so far that it is time to look
+ *	again whether that is the quickest
  * @start: user address that the window begins at
  * @nr: pages in the window
  * @taken: those of them that the client has got
@@ -25,7 +28,9 @@ struct page;
 struct ktask_pin {
 	struct page	**pages;
 	unsigned long	size;
+	unsigned long	next;
 	unsigned long	end;
+	unsigned long	resume;
 	unsigned long	start;
 	unsigned long	nr;
 	unsigned long	taken;
