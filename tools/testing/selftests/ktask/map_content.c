@@ -289,9 +289,9 @@ static int content_in_box(void *arg)
 	const struct content *c = arg;
 	struct samples samples;
 	struct memory memory;
+	struct dma *dma = space_of(c->api);
 	long pins = pins_held();
 	pid_t child;
-	struct dma dma;
 	int ret;
 
 	ret = make_memory(&memory, c->kind, c->state, c->size, c->offset);
@@ -303,14 +303,11 @@ static int content_in_box(void *arg)
 	stamp_samples(&memory, &samples, true);
 
 	child = c->fork_before ? fork_sleeper() : 0;
-	if (!EXPECT(dma_open(&dma, c->api, 0, dma_count(c->api))))
-		return KSFT_FAIL;
-	if (map_content(&dma, c, &memory)) {
-		check_mapped(&dma, c, &memory, &samples);
-		EXPECT_EQ(dma_unmap(&dma, DMA_BASE, memory.size), 0);
-		check_unmapped(&dma, &memory, &samples);
+	if (map_content(dma, c, &memory)) {
+		check_mapped(dma, c, &memory, &samples);
+		EXPECT_EQ(dma_unmap(dma, DMA_BASE, memory.size), 0);
+		check_unmapped(dma, &memory, &samples);
 	}
-	dma_close(&dma);
 	end_sleeper(child);
 	EXPECT_EQ(pins_held(), pins);
 	return KSFT_PASS;
@@ -352,7 +349,7 @@ FIXTURE_VARIANT_ADD(kind, iommufd_file_private) { DMA_IOMMUFD, KIND_FILE_PRIVATE
 
 FIXTURE_SETUP(kind)
 {
-	map_begin(_metadata, variant->api, 4);
+	map_begin(_metadata, variant->api);
 }
 
 FIXTURE_TEARDOWN(kind)
@@ -420,7 +417,7 @@ FIXTURE_VARIANT_ADD(range, iommufd) { DMA_IOMMUFD };
 
 FIXTURE_SETUP(range)
 {
-	map_begin(_metadata, variant->api, 4);
+	map_begin(_metadata, variant->api);
 }
 
 FIXTURE_TEARDOWN(range)

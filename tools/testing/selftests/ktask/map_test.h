@@ -21,19 +21,22 @@
 /* Before the harness starts: each test is a process of its own. */
 static void __attribute__((constructor)) map_prepare(void)
 {
+	if (geteuid())
+		return;
 	prepare_tests();
+	open_spaces();
 }
 
 /* What each test begins with. */
 static inline void map_begin(struct __test_metadata *_metadata,
-			     enum dma_api api, unsigned int devices)
+			     enum dma_api api)
 {
-	begin_test();
 	if (geteuid())
 		SKIP(return, "needs root");
-	if (dma_count(api) < devices)
-		SKIP(return, "needs %u edu devices of QEMU behind an IOMMU, and VFIO",
-		     devices);
+	if (dma_count(api) < 4)
+		SKIP(return, "needs VFIO, iommufd, an IOMMU and 4 edu devices of QEMU");
+	ASSERT_NE(space_of(api), NULL);
+	begin_test();
 }
 
 /* What each ends with: its verdict. */

@@ -165,6 +165,42 @@ int make_memory(struct memory *memory, enum kind kind, enum state state,
 }
 
 /*
+ * Spaces
+ */
+
+static struct dma spaces[2];
+
+/* Each has half of the devices, but for the two that are to spare. */
+static unsigned int space_devices(void)
+{
+	unsigned int all = dma_count(DMA_IOMMUFD);
+	unsigned int nr = all > 2 ? (all - 2) / 2 : 0;
+
+	return nr < DMA_MAX_DEVICES ? nr : DMA_MAX_DEVICES;
+}
+
+void open_spaces(void)
+{
+	unsigned int nr = space_devices();
+
+	if (nr && dma_count(DMA_TYPE1)) {
+		dma_open(&spaces[DMA_TYPE1], DMA_TYPE1, 0, nr);
+		dma_open(&spaces[DMA_IOMMUFD], DMA_IOMMUFD, nr, nr);
+	}
+}
+
+/* None if there are no devices. */
+struct dma *space_of(enum dma_api api)
+{
+	return spaces[api].nr_devices ? &spaces[api] : NULL;
+}
+
+unsigned int first_spare(void)
+{
+	return 2 * space_devices();
+}
+
+/*
  * Boxes
  */
 
@@ -226,10 +262,9 @@ long pins_held(void)
 	       vmstat(text, "nr_foll_pin_released ");
 }
 
-bool dma_works(struct dma *dma)
+bool dma_works(struct dma *dma, uint64_t iova)
 {
 	static const char hello[] = "a device was here";
-	uint64_t iova = DMA_END - 2 * PAGE;
 	char *memory = map_aligned(2 * PAGE, PAGE, RW, ANON, -1);
 	bool ok;
 

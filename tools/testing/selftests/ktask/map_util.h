@@ -61,6 +61,15 @@ int make_memory(struct memory *memory, enum kind kind, enum state state,
 bool was_present(const struct memory *memory, size_t pos);
 bool numbers_are_right(const struct memory *memory);
 
+/*
+ * A space for each interface, with devices, that all tests of a program share:
+ * to open one takes its time. Whatever a test has done, the next one can use
+ * it. Two more devices are left alone, for tests to open themselves.
+ */
+void open_spaces(void);
+struct dma *space_of(enum dma_api api);
+unsigned int first_spare(void);
+
 /* Boxes. The one that this process is in, or was made last, is here(). */
 
 struct box *here(void);
@@ -71,7 +80,7 @@ bool expect_lent(long before);
 /* Pins of pages that are held in the whole system */
 long pins_held(void);
 
-/* Can a device use what is mapped for it? Small, and unmapped again. */
-bool dma_works(struct dma *dma);
+/* Can a device use two pages that are mapped there? They are unmapped again. */
+bool dma_works(struct dma *dma, uint64_t iova);
 
 #endif /* _SELFTESTS_KTASK_MAP_UTIL_H */
