@@ -70,3 +70,18 @@ run_selftests()
 	[ -z "${ARGUMENTS:-}" ] || sed -i "s/\$/ $ARGUMENTS/" "$dir/run"
 	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"
 }
+
+# run_ktask_selftests VARIANT: ktask's own that need no devices.
+run_ktask_selftests()
+{
+	run_selftests "$1" selftests '^ktask:(storm|unmap_)|^cgroup:test_ktask'
+}
+
+# run_vfio_selftests VARIANT: those that map memory for devices. They want many
+# of these, as each is slow, two nodes to place memory on, and huge pages of
+# both sizes.
+run_vfio_selftests()
+{
+	run_selftests "$1" vfio '^ktask:map_' --vfio 18 --numa 2 \
+		--append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=48'
+}

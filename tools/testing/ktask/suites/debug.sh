@@ -4,4 +4,5 @@
 
 . "$(dirname "$0")/common.sh"
 run_kunit debug
-run_selftests debug selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests debug
+run_vfio_selftests debug

@@ -4,4 +4,4 @@
 
 . "$(dirname "$0")/common.sh"
 run_kunit kcsan
-run_selftests kcsan selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests kcsan

@@ -4,4 +4,4 @@
 
 . "$(dirname "$0")/common.sh"
 run_kunit nocgroup
-run_selftests nocgroup selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests nocgroup

@@ -3,4 +3,4 @@
 # The patched kernel with ktask compiled out: builds, boots, passes what is left
 
 . "$(dirname "$0")/common.sh"
-run_selftests noktask selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests noktask

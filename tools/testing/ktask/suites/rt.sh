@@ -4,4 +4,4 @@
 
 . "$(dirname "$0")/common.sh"
 run_kunit rt
-run_selftests rt selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests rt

@@ -3,4 +3,4 @@
 # ktask's kselftests on the default kernel
 
 . "$(dirname "$0")/common.sh"
-run_selftests default selftests '^ktask:|^cgroup:test_ktask'
+run_ktask_selftests default
