@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Containers with different limits on a kernel with ktask: what ending each of
-# them takes, with ktask off and on. One table.
+# them takes, and mapping the memory of each for a device, with ktask off and on.
+# One table of two halves.
 #
 # CPUS=, MEM=: the machine. PAIRS=: how often to measure. MIB=: what each
 # container holds. KERNEL=: a vmlinux to use instead of building one.
@@ -50,6 +51,7 @@ build()
 		"${CC:-gcc}" -O2 -static -Wall -Wextra -Werror "$demo/$p.c" -o "$work/payload/$p" ||
 			die "$p.c does not compile"
 	done
+	"$KT_DIR/map/build.sh" "$work/payload/map"
 	cp "$demo/guest.sh" "$work/payload/"
 	printf 'exec bash ./guest.sh %s %s\n' "$pairs" "$mib" >"$work/payload/job.sh"
 }
@@ -61,7 +63,7 @@ boot()
 
 	! has_memory "$mem" || steady=(--bench)
 	"$KT_DIR/vm.sh" --kernel "$kernel" --accel "$accel" --cpus "$cpus" --mem "$mem" \
-		"${steady[@]}" --timeout $((120 + 120 * (pairs + 1))) --result "$work/vm" "$work/payload" |
+		--vfio 1 "${steady[@]}" --timeout $((120 + 240 * (pairs + 1))) --result "$work/vm" "$work/payload" |
 		tee "$work/said" | while read -r line; do say_for_now "$line"; done || rc=$?
 	[ "$rc" -ne 1 ] || die "$(tail -n 1 "$work/said")"
 	[ "$rc" -eq 0 ] || die "the machine failed: $(cat "$work/vm/failure" 2>/dev/null || echo "vm.sh: $rc")"

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# In the guest: start containers with different limits, end each with ktask off
-# and on, and write down what that took. Tab-separated, to $OUT/runs.
+# In the guest: start containers with different limits. With ktask off and on,
+# let each map its memory for a device, as a virtual machine does that starts
+# with one, and end each that holds memory; write down what that took.
+# Tab-separated, to $OUT/runs.
 #
 # usage: guest.sh PAIRS MIB
 
@@ -31,6 +33,17 @@ cases()
 	CASES
 }
 
+# What a container runs.
+args()
+{
+	case $1 in
+	end)	echo "\"/hold\", \"$mib\"" ;;
+	map)	echo "\"/map\", \"iommufd\", \"pages\", \"fresh\", \"$mib\"" ;;
+	esac
+}
+
+# config JOB CGROUP RESOURCES: a container that may pin what it holds, and use
+# the device.
 config()
 {
 	cat <<-CONFIG
@@ -41,15 +54,23 @@ config()
 			"process": {
 				"user": { "uid": 0, "gid": 0 },
 				"cwd": "/",
-				"args": [ "/hold", "$mib" ]
+				"args": [ $(args "$1") ],
+				"rlimits": [
+					{ "type": "RLIMIT_MEMLOCK", "soft": $((mib << 21)), "hard": $((mib << 21)) }
+				]
 			},
 			"mounts": [
 				{ "destination": "/proc", "type": "proc", "source": "proc" },
-				{ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" }
+				{ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+				{ "destination": "/dev/iommu", "type": "bind", "source": "/dev/iommu", "options": [ "bind" ] },
+				{ "destination": "/dev/vfio", "type": "bind", "source": "/dev/vfio", "options": [ "rbind" ] },
+				{ "destination": "/sys", "type": "bind", "source": "/sys", "options": [ "rbind", "ro" ] }
 			],
 			"linux": {
-				"cgroupsPath": "/$1",
-				"resources": { $2 },
+				"cgroupsPath": "/$2",
+				"resources": {
+					"devices": [ { "allow": true, "access": "rwm" } ]${3:+, $3}
+				},
 				"namespaces": [
 					{ "type": "pid" }, { "type": "mount" },
 					{ "type": "ipc" }, { "type": "uts" },
@@ -65,17 +86,31 @@ runtime()
 	crun --cgroup-manager=cgroupfs "$@"
 }
 
-# Returns once the container holds its memory.
+# start JOB NAME CGROUP RESOURCES: returns once the container is ready for it.
 start()
 {
-	local name=$1 said
+	local name=$2 said
 
-	config "$2" "$3" >"$bundle/config.json"
+	config "$1" "$3" "$4" >"$bundle/config.json"
 	runtime run --detach --bundle "$bundle" --pid-file "$bundle/pid" "$name" \
-		>"$bundle/stdout" 2>"$bundle/stderr" &
-	read -r -t 240 said <"$bundle/stdout" || :
+		<&"$to_container" >"$bundle/stdout" 2>"$bundle/stderr" &
+	read -r -t 240 said <&"$from_container" || :
 	wait "$!" || die "crun did not start $name: $(tail -n 1 "$bundle/stderr")"
-	[ "${said:-}" = holding ] || die "$name does not hold its memory: $(tail -n 1 "$bundle/stderr")"
+	[ "${said:-}" = ready ] || die "$name is not ready: ${said:-} $(tail -n 1 "$bundle/stderr")"
+}
+
+# Do what a container is there for, and print how long it took, in ns.
+job()
+{
+	local ns
+
+	case $1 in
+	end)	./end "$(<"$bundle/pid")" ;;
+	map)
+		echo go >&"$to_container"
+		read -r -t 240 ns <&"$from_container" && echo "$ns"
+		;;
+	esac
 }
 
 # The number beside a name in a file of the container's cgroup.
@@ -86,24 +121,25 @@ number()
 
 run_case()
 {
-	local pair=$1 mode=$2 name=$3 limits=$4 path=$5 resources=$6
+	local job=$1 pair=$2 mode=$3 name=$4 limits=$5 path=$6 resources=$7
 	local effective ns usage throttled left
 
-	start "$name" "$path" "$resources"
+	start "$job" "$name" "$path" "$resources"
 	[ "$mode" = on ] || echo 1 >"$switch"
 	effective=$(<"$cgroup/$path/cpu.ktask.effective")
 	usage=$(number "$path/cpu.stat" usage_usec)
 	throttled=$(number "$path/cpu.stat" throttled_usec)
-	ns=$(./end "$(<"$bundle/pid")") || die "$name could not be ended"
+	ns=$(job "$job") || die "$name did not $job"
 	usage=$(($(number "$path/cpu.stat" usage_usec) - usage))
 	throttled=$(($(number "$path/cpu.stat" throttled_usec) - throttled))
 	left=$(<"$cgroup/$path/cpu.ktask.current")
-	[ "$left" -eq 0 ] || die "$name is gone and still has $left helpers"
-	printf '%s\t' "$pair" "$mode" "$name" "$limits" "/$path" "$effective" \
+	[ "$left" -eq 0 ] || die "$name is done and still has $left helpers"
+	printf '%s\t' "$job" "$pair" "$mode" "$name" "$limits" "/$path" "$effective" \
 		"$(<"$cgroup/$path/cpu.ktask.peak")" \
 		"$(number "$path/cpu.ktask.stat" helpers_lent)" \
 		"$ns" "$usage" >>"$OUT/runs"
 	printf '%s\n' "$throttled" >>"$OUT/runs"
+	[ "$job" = end ] || ./end "$(<"$bundle/pid")" >/dev/null || die "$name could not be ended"
 	echo "$all" >"$switch"
 	runtime delete "$name" || die "crun did not delete $name"
 }
@@ -111,28 +147,33 @@ run_case()
 # One line of cases(), off and on; who comes first changes with every pair.
 run_pair()
 {
-	local pair=$1 modes='off on' mode
+	local job=$1 pair=$2 modes='off on' mode
 
-	shift
+	shift 2
 	[ $((pair % 2)) -eq 0 ] || modes='on off'
 	for mode in $modes; do
-		run_case "$pair" "$mode" "$@"
+		run_case "$job" "$pair" "$mode" "$@"
 	done
 }
 
 [ -e "$switch" ] || die "this kernel has no ktask"
 all=$(<"$switch")
-mkdir -p "$bundle"/rootfs/{proc,dev}
-cp hold "$bundle/rootfs/"
-mkfifo "$bundle/stdout"
+mkdir -p "$bundle"/rootfs/{proc,dev,sys}
+cp hold map "$bundle/rootfs/"
+mkfifo "$bundle/stdin" "$bundle/stdout"
+exec {to_container}<>"$bundle/stdin" {from_container}<>"$bundle/stdout"
+# Where it runs first it may choose the device's driver.
+./map iommufd pages fresh 2 </dev/null >/dev/null || die "there is no device that VFIO can use"
 cgcreate -g cpu:tenant || die "cgcreate failed"
 cgset -r cpu.ktask.max=0 tenant || die "cgset failed"
 
 # The first pair warms up and is not counted.
 for ((pair = 0; pair <= pairs; pair++)); do
-	while IFS='|' read -r name limits path resources; do
-		echo "pair $pair of $pairs: $name"
-		run_pair "$pair" "$name" "$limits" "$path" "$resources" </dev/null
-		[ "$pair" -gt 0 ] || break
-	done < <(cases)
+	for job in end map; do
+		while IFS='|' read -r name limits path resources; do
+			echo "pair $pair of $pairs: $job $name"
+			run_pair "$job" "$pair" "$name" "$limits" "$path" "$resources" </dev/null
+			[ "$pair" -gt 0 ] || break
+		done < <(cases)
+	done
 done

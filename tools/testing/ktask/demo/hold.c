@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < size; i += page)
 		mem[i] = 1;
 
-	if (puts("holding") == EOF || fflush(stdout))
+	if (puts("ready") == EOF || fflush(stdout))
 		die("hold: stdout");
 	for (;;)
 		pause();

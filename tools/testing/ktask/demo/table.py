@@ -9,19 +9,27 @@ import statistics
 import sys
 
 Run = collections.namedtuple(
-    'Run', 'pair mode name limits path effective peak lent ns usage throttled')
+    'Run', 'job pair mode name limits path effective peak lent ns usage throttled')
 
-INTRO = """
+INTRO = {
+    'end': """
 Each container below held {mib} MiB of memory in pages of 4 KiB, and was killed. Its process is gone
 only when the kernel has freed every one of them. That is work for one CPU, and the others look on.
 With ktask helper threads of the kernel take part: as many as the limits of this container allow.
-"""
+""",
+    'map': """
+Each container below mapped {mib} MiB of memory for a PCI device, through iommufd: that is how a virtual
+machine starts that has a device of its own. The kernel has to find, clear and pin every page first.
+"""}
+
+TIMES = {'end': 'time to end', 'map': 'time to map'}
 
 LEGEND = """
 helpers       threads that may help at once, beside the container's own, and the limit that says so
               (from cpu.ktask.effective); then the most that did (cpu.ktask.peak)
 time to end   milliseconds from the kill until the process was gone, with ktask off and on
-CPU charged   CPU time that ending it cost the container (cpu.stat: usage_usec), helpers included
+time to map   milliseconds that IOMMU_IOAS_MAP took, with ktask off and on
+CPU charged   CPU time that it cost the container (cpu.stat: usage_usec), helpers included
 throttled     time for which cpu.max held the container up meanwhile (cpu.stat: throttled_usec)
 """
 
@@ -69,37 +77,40 @@ def row(off, on):
             f'{throttled[0]:.0f}', f'{throttled[1]:.0f}')
 
 
-HEAD = [('', '', 'helpers', '', 'time to end', '', '', 'CPU charged', '',
-         'throttled', ''),
-        ('container', 'limits', 'allowed (by what)', 'used', 'off', 'on',
-         'faster', 'off', 'on', 'off', 'on')]
+HEAD = ('container', 'limits', 'allowed (by what)', 'used', 'off', 'on',
+        'faster', 'off', 'on', 'off', 'on')
 LEFT = 3    # so many columns of text
 
 
-def show(rows):
+def above(job):
+    """Headings that stand above several columns."""
+    return ('', '', 'helpers', '', TIMES[job], '', '', 'CPU charged', '',
+            'throttled', '')
+
+
+def show(job, rows):
     """Columns as wide as they need to be; the first headings may run over."""
-    widths = [max(len(line[i]) for line in HEAD[1:] + rows)
-              for i in range(len(HEAD[1]))]
-    # Room for the headings that stand above several columns.
+    widths = [max(len(line[i]) for line in [HEAD] + rows)
+              for i in range(len(HEAD))]
     for first, last in ((4, 5), (7, 8), (9, 10)):
-        short = len(HEAD[0][first]) - widths[first] - widths[last] - 2
+        short = len(above(job)[first]) - widths[first] - widths[last] - 2
         widths[first] += max(short, 0)
-    for line in HEAD[1:] + rows:
+    for line in [HEAD] + rows:
         cells = [cell.ljust(width) if i < LEFT else cell.rjust(width)
                  for i, (cell, width) in enumerate(zip(line, widths))]
-        if line is HEAD[1]:
-            print(spanning(widths))
+        if line is HEAD:
+            print(spanning(above(job), widths))
             print('  '.join(cells).rstrip())
             print('-' * len('  '.join(cells)))
         else:
             print('  '.join(cells).rstrip())
 
 
-def spanning(widths):
+def spanning(titles, widths):
     """The upper line of headings, each above its first column."""
     text = ''
     start = 0
-    for title, width in zip(HEAD[0], widths):
+    for title, width in zip(titles, widths):
         if title:
             text = text.ljust(start) + title
         start += width + 2
@@ -112,15 +123,13 @@ def check(off, on):
     for run in off + on:
         limit = allowed if run.mode == 'on' else 0
         if int(run.peak) > limit:
-            yield f'{run.name} had {run.peak} helpers, {limit} were allowed'
+            yield f'{run.job} {run.name} had {run.peak} helpers, {limit} were allowed'
     if allowed and not any(int(run.lent) for run in on):
-        yield f'{on[0].name} never had a helper, {allowed} were allowed'
+        yield f'{on[0].job} {on[0].name} never had a helper, {allowed} were allowed'
 
 
-def main():
-    """Print it all; fail if ktask broke a limit."""
-    path, accel, cpus, mib = sys.argv[1:]
-    runs = read(path)
+def half(job, runs, mib):
+    """The table of one job. Returns what is wrong, and how much times vary."""
     rows, wrong, spread = [], [], []
     for name in dict.fromkeys(run.name for run in runs):
         off, on = ([run for run in runs if (run.name, run.mode) == (name, mode)]
@@ -128,9 +137,21 @@ def main():
         rows.append(row(off, on))
         wrong += check(off, on)
         spread += [deviation(off), deviation(on)]
+    print(INTRO[job].format(mib=mib))
+    show(job, rows)
+    return wrong, spread
 
-    print(INTRO.format(mib=mib))
-    show(rows)
+
+def main():
+    """Print it all; fail if ktask broke a limit."""
+    path, accel, cpus, mib = sys.argv[1:]
+    runs = read(path)
+    wrong, spread = [], []
+    for job in TIMES:
+        more_wrong, more_spread = half(job, [run for run in runs if run.job == job], mib)
+        wrong += more_wrong
+        spread += more_spread
+
     print(LEGEND)
     pairs = len({run.pair for run in runs})
     print(f'Machine: QEMU with {cpus} CPUs under {accel}'
