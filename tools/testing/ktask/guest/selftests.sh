@@ -22,6 +22,7 @@ while IFS=': ' read -r collection program arguments; do
 		# shellcheck disable=SC2086 # one word per argument
 		timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" $arguments </dev/null
 	)
-	echo "# ktask-program: end $collection/$program $?"
+	# On a line of its own, though the program may have ended within one.
+	printf '\n# ktask-program: end %s %s\n' "$collection/$program" "$?"
 done <run
 exit 0
