@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Does the reader of results count right? Streams with known answers.
+# Do those who read and compare results count right? Streams with known answers.
 
 . "$(dirname "$0")/../lib.sh"
 
@@ -47,3 +47,26 @@ program 0 'hello' | expect 'a program without results, judged by its status' 'pa
 program 1 'hello' | expect 'a program without results that fails' 'fail'
 program 0 'ok 1 a' | sed '$d' | expect 'a program that the machine took down' 'pass fail'
 printf 'ok 1 a\r\nok 2 b\r\n' | expect 'line ends of a console' 'pass pass'
+
+cases()
+{
+	printf '%s' "$1" | tr ' ,' '\t\n'
+}
+
+# compared TITLE STOCK OURS WANT: results, each "VERDICT NAME", as compare.awk
+# judges them.
+compared()
+{
+	awk -f "$KT_DIR/compare.awk" <(cases "$2") <(cases "$3") | expect "$1" "$4"
+}
+
+compared 'the same results' 'pass a,pass b' 'pass a,pass b' 'pass pass'
+compared 'worse than stock' 'pass a,pass b,skip c' 'fail a,skip b,fail c' 'fail fail fail'
+compared 'neither kernel passes' 'fail a,skip b' 'fail a,skip b' 'skip skip'
+compared 'better than stock' 'fail a,skip b' 'pass a,pass b' 'skip skip'
+compared 'no result any more' 'pass a,pass b' 'pass a' 'pass fail'
+compared 'a crash where stock has none' 'pass a' 'pass a,fail exit' 'pass fail'
+compared 'a crash on stock only' 'pass a,fail exit' 'pass a' 'pass skip'
+compared 'stock gave nothing to compare with' '' 'pass a,fail b' 'skip fail'
+compared 'a case that comes twice' 'pass a,pass a' 'pass a' 'pass'
+compared 'a case that comes twice, once worse' 'pass a,pass a' 'fail a,pass a' 'fail'
