@@ -51,12 +51,43 @@
 #define KTASK_PIN_CHEAP		(500 * NSEC_PER_USEC)
 #define KTASK_PIN_SKIP		(SZ_64M / PAGE_SIZE)
 
+/* Pages that are pinned with mmap_lock held for a caller like that */
+#define KTASK_PIN_LOCKED	512UL
+
+/* How to pin; constant while a task runs */
+struct ktask_pin_how {
+	struct mm_struct	*mm;
+	unsigned int		gup_flags;
+	bool			remote;
+};
+
+/* As the client would; at least one page, or an error. */
+static long ktask_pin_pages(const struct ktask_pin_how *how, unsigned long addr,
+			    unsigned long nr_pages, struct page **pages)
+{
+	long ret;
+
+	if (!how->remote) {
+		ret = pin_user_pages_fast(addr, nr_pages, how->gup_flags,
+					  pages);
+		return ret ?: -EFAULT;
+	}
+
+	if (mmap_read_lock_killable(how->mm))
+		return -EINTR;
+	ret = pin_user_pages_remote(how->mm, addr,
+				    min(nr_pages, KTASK_PIN_LOCKED),
+				    how->gup_flags, pages, NULL);
+	mmap_read_unlock(how->mm);
+	return ret ?: -EFAULT;
+}
+
 /* A window that is being filled; constant while the task runs */
 struct ktask_pin_task {
-	unsigned long	start;
-	unsigned long	end;
-	unsigned int	gup_flags;
-	struct page	**pages;
+	struct ktask_pin_how	how;
+	unsigned long		start;
+	unsigned long		end;
+	struct page		**pages;
 };
 
 static struct page **ktask_pin_slot(struct ktask_pin_task *task,
@@ -86,29 +117,31 @@ static int ktask_pin_chunk(void *start, void *end, void *arg)
 	struct ktask_pin_task *task = arg;
 	unsigned long addr = ktask_pin_clamp(task, start);
 	unsigned long last = ktask_pin_clamp(task, end);
-	int ret;
+	long ret;
 
 	while (addr < last) {
-		ret = pin_user_pages_fast(addr, (last - addr) / PAGE_SIZE,
-					  task->gup_flags,
-					  ktask_pin_slot(task, addr));
-		if (ret <= 0) {
+		ret = ktask_pin_pages(&task->how, addr,
+				      (last - addr) / PAGE_SIZE,
+				      ktask_pin_slot(task, addr));
+		if (ret < 0) {
 			ktask_pin_undo(start, (void *)addr, task);
-			return ret ?: -EFAULT;
+			return ret;
 		}
 		addr += ret * PAGE_SIZE;
+		cond_resched();
 	}
 	return 0;
 }
 
 /*
- * Helpers use the caller's address space, but not its memory protection keys:
- * they fail at memory with any other key than the first, and so leave the
- * decision to the caller.
+ * Helpers use the caller's address space, but not its memory protection keys.
+ * Where these matter they fail at memory with any other key than the first, and
+ * so leave the decision to the caller.
  */
-static void ktask_pin_ctl_init(struct ktask_ctl *ctl)
+static void ktask_pin_ctl_init(struct ktask_ctl *ctl,
+			       const struct ktask_pin_how *how)
 {
-	ctl->kc_mm = current->mm;
+	ctl->kc_mm = how->mm;
 	ktask_ctl_set_killable(ctl);
 }
 
@@ -122,17 +155,17 @@ static int ktask_pin_run(struct ktask_pin_task *task)
 	unsigned long end = round_up(task->end, PMD_SIZE);
 	DEFINE_KTASK_CTL(ctl, ktask_pin_chunk, task, PMD_SIZE);
 
-	ktask_pin_ctl_init(&ctl);
+	ktask_pin_ctl_init(&ctl, &task->how);
 	ktask_ctl_set_undo_func(&ctl, ktask_pin_undo);
 	return ktask_run((void *)start, end - start, &ctl);
 }
 
 /* Gigantic pages of hugetlbfs that are to be faulted in */
 struct ktask_pin_gigantic {
-	unsigned long	start;
-	unsigned long	end;
-	unsigned long	page_size;
-	unsigned int	gup_flags;
+	struct ktask_pin_how	how;
+	unsigned long		start;
+	unsigned long		end;
+	unsigned long		page_size;
 };
 
 /* Whoever pins the first small page of a huge one has faulted in all of it. */
@@ -141,13 +174,13 @@ static int ktask_pin_gigantic_chunk(void *start, void *end, void *arg)
 	struct ktask_pin_gigantic *huge = arg;
 	unsigned long addr;
 	struct page *page;
-	int ret;
+	long ret;
 
 	for (addr = (unsigned long)start; addr < (unsigned long)end;
 	     addr += huge->page_size) {
-		ret = pin_user_pages_fast(addr, 1, huge->gup_flags, &page);
-		if (ret <= 0)
-			return ret ?: -EFAULT;
+		ret = ktask_pin_pages(&huge->how, addr, 1, &page);
+		if (ret < 0)
+			return ret;
 		unpin_user_page(page);
 		cond_resched();
 	}
@@ -158,7 +191,7 @@ static int ktask_pin_gigantic_chunk(void *start, void *end, void *arg)
 static bool ktask_pin_find_gigantic(struct ktask_pin_gigantic *huge,
 				    unsigned long start, unsigned long end)
 {
-	struct mm_struct *mm = current->mm;
+	struct mm_struct *mm = huge->how.mm;
 	struct vm_area_struct *vma;
 	bool found = false;
 
@@ -187,16 +220,16 @@ static bool ktask_pin_find_gigantic(struct ktask_pin_gigantic *huge,
  * side by side there. So fault these in beforehand, for the whole range. If
  * that fails, whoever pins will fail as well, and say so.
  */
-static void ktask_pin_fault_in_gigantic(unsigned long start, unsigned long end,
-				       unsigned int gup_flags)
+static void ktask_pin_fault_in_gigantic(const struct ktask_pin_how *how,
+					unsigned long start, unsigned long end)
 {
-	struct ktask_pin_gigantic huge = { .gup_flags = gup_flags };
+	struct ktask_pin_gigantic huge = { .how = *how };
 
 	while (ktask_pin_find_gigantic(&huge, start, end)) {
 		DEFINE_KTASK_CTL(ctl, ktask_pin_gigantic_chunk, &huge,
 				 huge.page_size);
 
-		ktask_pin_ctl_init(&ctl);
+		ktask_pin_ctl_init(&ctl, how);
 		if (ktask_run((void *)huge.start, huge.end - huge.start, &ctl))
 			break;
 		start = huge.end;
@@ -245,7 +278,14 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 {
 	unsigned long end = start + nr_ahead * PAGE_SIZE;
 	unsigned long faults = ktask_pin_faults();
-	struct ktask_pin_task task;
+	struct ktask_pin_task task = {
+		.how = {
+			.mm = current->mm,
+			.gup_flags = gup_flags,
+			.remote = pin->remote,
+		},
+		.start = start,
+	};
 	u64 ns;
 
 	nr_ahead = min(nr_ahead, max(pin->next, KTASK_PIN_FLOOR));
@@ -253,16 +293,12 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 		return false;
 
 	if (end != pin->end)
-		ktask_pin_fault_in_gigantic(start, end, gup_flags);
+		ktask_pin_fault_in_gigantic(&task.how, start, end);
 	pin->end = end;
 
 	nr_ahead = min(nr_ahead, pin->size);
-	task = (struct ktask_pin_task) {
-		.start = start,
-		.end = start + nr_ahead * PAGE_SIZE,
-		.gup_flags = gup_flags,
-		.pages = pin->pages,
-	};
+	task.end = start + nr_ahead * PAGE_SIZE;
+	task.pages = pin->pages;
 	ns = local_clock();
 	if (ktask_pin_run(&task))
 		return false;
@@ -303,7 +339,8 @@ static bool ktask_pin_wanted(struct ktask_pin *pin, unsigned long start,
  * @pages: filled with them
  *
  * Pages of current's address space. Each that is returned has been pinned as
- * by pin_user_pages_fast() and is the client's from now on.
+ * by pin_user_pages_fast(), or as &ktask_pin.remote says, and is the client's
+ * from now on.
  *
  * Context: process context, may sleep. The caller must not hold mmap_lock.
  *
@@ -345,6 +382,6 @@ void ktask_pin_end(struct ktask_pin *pin)
 {
 	ktask_pin_drop(pin);
 	kvfree(pin->pages);
-	*pin = (struct ktask_pin) { };
+	*pin = (struct ktask_pin) { .remote = pin->remote };
 }
 EXPORT_SYMBOL_GPL(ktask_pin_end);

@@ -12,6 +12,9 @@ struct page;
 
 /**
  * struct ktask_pin - pages that were pinned ahead of their use
+ * @remote: pin as pin_user_pages_remote() does with no one to drop mmap_lock:
+ *	without regard to memory protection keys, and failing where userfaultfd
+ *	would have to be waited for. The client's
  * @pages: room for a window of them, NULL until the first one
  * @size: room in @pages
  * @next: pages that the next window should have
@@ -23,9 +26,10 @@ struct page;
  * @taken: those of them that the client has got
  * @serial: nothing is pinned ahead any more
  *
- * Zeroes to begin with. The client serialises its calls.
+ * Zeroes to begin with, but for @remote. The client serialises its calls.
  */
 struct ktask_pin {
+	bool		remote;
 	struct page	**pages;
 	unsigned long	size;
 	unsigned long	next;

@@ -31,7 +31,7 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
-#define MIB		(1UL << 20)
+#define MIB		1048576UL
 #define MAX_THREADS	64
 
 struct kind {
