@@ -174,6 +174,9 @@ static void check_charges(const struct account *account,
 	    account->state == FRESH)
 		EXPECT_RANGE(record->mapped.kb[CG_ANON] - before->kb[CG_ANON],
 			     kb - 128, LONG_MAX);
+	/* Or the test would be about small pages. */
+	if (account->kind == KIND_THP && *here()->cgroup)
+		EXPECT_RANGE(record->mapped.kb[CG_ANON_THP], kb / 2, LONG_MAX);
 }
 
 static void map_and_unmap(const struct account *account, struct dma *dma,

@@ -173,21 +173,23 @@ static void check_writable(struct dma *dma, const struct memory *memory,
 	}
 }
 
+/* Every other sample, the rest in the other round. */
 static void check_reads(struct dma *dma, const struct samples *samples,
 			unsigned int round)
 {
-	struct dma_copy copies[NR_SAMPLES];
+	struct dma_copy copies[NR_SAMPLES / 2];
 	size_t i;
 
-	for (i = 0; i < NR_SAMPLES; i++)
+	for (i = 0; i < NR_SAMPLES / 2; i++)
 		copies[i] = (struct dma_copy){
-			.from = DMA_BASE + samples->at[i],
+			.from = DMA_BASE + samples->at[2 * i + round],
 			.to = DMA_WINDOW + i * SAMPLE,
 			.size = SAMPLE,
 		};
-	EXPECT(dma_copy(dma, copies, NR_SAMPLES));
-	for (i = 0; i < NR_SAMPLES; i++)
-		EXPECT_STAMPED(dma->window + i * SAMPLE, samples->at[i], round);
+	EXPECT(dma_copy(dma, copies, NR_SAMPLES / 2));
+	for (i = 0; i < NR_SAMPLES / 2; i++)
+		EXPECT_STAMPED(dma->window + i * SAMPLE,
+			       samples->at[2 * i + round], round);
 }
 
 /* Devices see what the CPU writes before and after, and cannot write. */
@@ -306,7 +308,8 @@ static int content_in_box(void *arg)
 	if (map_content(dma, c, &memory)) {
 		check_mapped(dma, c, &memory, &samples);
 		EXPECT_EQ(dma_unmap(dma, DMA_BASE, memory.size), 0);
-		check_unmapped(dma, &memory, &samples);
+		if (c->state == FRESH)
+			check_unmapped(dma, &memory, &samples);
 	}
 	end_sleeper(child);
 	EXPECT_EQ(pins_held(), pins);

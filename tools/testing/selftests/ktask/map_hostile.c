@@ -93,6 +93,7 @@ struct answer {
 
 struct question {
 	enum dma_api	api;
+	bool		much;		/* to do before anything is found */
 	bool		(*change)(struct memory *memory, struct dma *dma);
 	struct answer	*answer;
 };
@@ -139,8 +140,7 @@ static int ask(struct question question, int type1_error, int iommufd_error)
 	EXPECT_EQ(answers[0].error, wanted);
 	EXPECT_EQ(answers[1].error, wanted);
 	EXPECT_RANGE(answers[0].lent, LONG_MIN, 0);
-	/* A good deal could be done before anything was found. */
-	if (can_have_helpers() && wanted != ENOMEM)
+	if (can_have_helpers() && question.much)
 		EXPECT_RANGE(answers[1].lent, 1, LONG_MAX);
 	return KSFT_PASS;
 }
@@ -151,7 +151,18 @@ static int ask_about(enum dma_api api,
 {
 	struct question question = { .api = api, .change = change };
 
+	question.much = true;
 	return ask(question, type1_error, iommufd_error);
+}
+
+/* About what may be known before there was much to do. */
+static int ask_early(enum dma_api api,
+		     bool (*change)(struct memory *memory, struct dma *dma),
+		     int error)
+{
+	struct question question = { .api = api, .change = change };
+
+	return ask(question, error, error);
 }
 
 static bool hole(struct memory *memory, struct dma *dma)
@@ -232,12 +243,46 @@ static bool drop_ipc_lock(void)
 	return !syscall(SYS_capset, &header, data);
 }
 
-static bool limit_of_locked_memory(struct memory *memory, struct dma *dma)
+static bool limit_locked(size_t size)
 {
-	struct rlimit limit = { MIDDLE, MIDDLE };
+	struct rlimit limit = { size, size };
 
 	return EXPECT(!setrlimit(RLIMIT_MEMLOCK, &limit)) &&
 	       EXPECT(drop_ipc_lock());
+}
+
+static bool locked_half(struct memory *memory, struct dma *dma)
+{
+	return limit_locked(MIDDLE);
+}
+
+static bool locked_all_but_one(struct memory *memory, struct dma *dma)
+{
+	return limit_locked(memory->size - PAGE);
+}
+
+static bool locked_all(struct memory *memory, struct dma *dma)
+{
+	return limit_locked(memory->size);
+}
+
+/* Huge pages for a quarter of the memory, which nobody has reserved. */
+static bool hugetlb_runs_out(struct memory *memory, struct dma *dma)
+{
+	size_t left = memory->size / 4, free;
+	struct figures figures;
+
+	take_figures(&figures, "");
+	free = figures.kb[SYS_HUGETLB_FREE] * PMD_BYTES;
+	if (free < memory->size) {
+		skip("too few huge pages of 2 MiB");
+		return false;
+	}
+	return EXPECT(mmap(NULL, free - left, RW, ANON | MAP_HUGETLB, -1, 0) !=
+		      MAP_FAILED) &&
+	       EXPECT(mmap(memory->base, memory->size, RW,
+			   ANON | MAP_HUGETLB | MAP_NORESERVE | MAP_FIXED,
+			   -1, 0) == memory->base);
 }
 
 /*
@@ -367,9 +412,9 @@ struct meddler {
 	unsigned int	stop;
 };
 
-/* What is meddled with: from here on, so much */
-#define PART		MIB(20)
-#define PART_SIZE	MIB(24)
+/* What is meddled with, from where on; too small for helpers by itself */
+#define PART		MIB(12)
+#define PART_SIZE	MIB(14)
 
 static void drop(char *part, unsigned int round)
 {
@@ -613,6 +658,11 @@ static int oom(enum dma_api api, bool helpers)
 	/* Helpers were there when a third of it was. */
 	EXPECT(wait_until_mapped(here(), v, MIB(48),
 				 helpers && can_have_helpers()));
+	while (is_alive(here()->pid) && !v->ended)
+		;
+	/* It would wait for ever. */
+	if (v->ended)
+		kill(here()->pid, SIGTERM);
 	status = leave_box(here());
 	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	EXPECT(!v->ended);
@@ -905,10 +955,24 @@ TEST_F_TIMEOUT(hostile, protection_key, MAP_TIMEOUT)
 	map_end(_metadata, ask_about(variant->api, protection_key, 0, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, rlimit_memlock, MAP_TIMEOUT)
+TEST_F_TIMEOUT(hostile, hugetlb_runs_out, MAP_TIMEOUT)
 {
-	map_end(_metadata,
-		ask_about(variant->api, limit_of_locked_memory, ENOMEM, ENOMEM));
+	map_end(_metadata, ask_early(variant->api, hugetlb_runs_out, EFAULT));
+}
+
+TEST_F_TIMEOUT(hostile, rlimit_in_the_middle, MAP_TIMEOUT)
+{
+	map_end(_metadata, ask_early(variant->api, locked_half, ENOMEM));
+}
+
+TEST_F_TIMEOUT(hostile, rlimit_too_low_by_a_page, MAP_TIMEOUT)
+{
+	map_end(_metadata, ask_early(variant->api, locked_all_but_one, ENOMEM));
+}
+
+TEST_F_TIMEOUT(hostile, rlimit_just_enough, MAP_TIMEOUT)
+{
+	map_end(_metadata, ask_about(variant->api, locked_all, 0, 0));
 }
 
 TEST_F_TIMEOUT(hostile, userfaultfd, MAP_TIMEOUT)
