@@ -24,6 +24,7 @@
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/moduleparam.h>
@@ -73,6 +74,7 @@ enum ktask_helper_state {
  * @leaving: it found that it is one too many, and is part of the loan's count
  *	of those
  * @shed: the cgroup whose cap it leaves for, or NULL
+ * @near_caller: memory policy that it uses for a caller without one
  * @worker: the core's
  */
 struct ktask_helper {
@@ -87,6 +89,9 @@ struct ktask_helper {
 	unsigned long		looked;
 	bool			leaving;
 	struct task_group	*shed;
+#ifdef CONFIG_NUMA
+	struct mempolicy	near_caller;
+#endif
 	struct ktask_worker	worker;
 };
 
@@ -702,10 +707,24 @@ static struct mempolicy *ktask_swap_mempolicy(struct mempolicy *policy)
 #endif
 }
 
-static struct mempolicy *ktask_caller_mempolicy(struct task_struct *caller)
+/*
+ * Without a policy memory comes from the node that a thread runs on. What is
+ * meant is the caller's, wherever the helper runs.
+ */
+static struct mempolicy *ktask_lend_mempolicy(struct ktask_helper *helper,
+					      struct task_struct *caller)
 {
 #ifdef CONFIG_NUMA
-	return caller->mempolicy;
+	if (caller->mempolicy)
+		return caller->mempolicy;
+
+	helper->near_caller = (struct mempolicy) {
+		.refcnt = ATOMIC_INIT(1),
+		.mode = MPOL_PREFERRED,
+		.flags = MPOL_F_MOF | MPOL_F_MORON,
+		.nodes = nodemask_of_node(cpu_to_node(task_cpu(caller))),
+	};
+	return &helper->near_caller;
 #else
 	return NULL;
 #endif
@@ -721,7 +740,7 @@ static void ktask_outfit_wear(struct ktask_outfit *old,
 						   PF_MEMALLOC_NOFS |
 						   PF_MEMALLOC_PIN));
 	old->memcg = set_active_memcg(ktask_cset_memcg(helper->cset));
-	old->mempolicy = ktask_swap_mempolicy(ktask_caller_mempolicy(caller));
+	old->mempolicy = ktask_swap_mempolicy(ktask_lend_mempolicy(helper, caller));
 	set_mems_allowed(cpuset_mems_allowed(caller));
 	if (helper->loan->mm)
 		kthread_use_mm(helper->loan->mm);

@@ -15,6 +15,7 @@
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/ktask.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
@@ -1055,6 +1056,7 @@ struct test_outfit {
 	atomic_t		other_nice;
 	atomic_t		other_flags;
 	atomic_t		other_mems;
+	atomic_t		other_policy;
 };
 
 #define TEST_MEMALLOC	(PF_MEMALLOC_NOIO | PF_MEMALLOC_NOFS | PF_MEMALLOC_PIN)
@@ -1072,6 +1074,21 @@ static bool test_same_mems(struct task_struct *caller)
 {
 #ifdef CONFIG_CPUSETS
 	return nodes_equal(current->mems_allowed, caller->mems_allowed);
+#else
+	return true;
+#endif
+}
+
+/* Without a policy of its own, what is the caller's is what is near it. */
+static bool test_same_policy(struct task_struct *caller)
+{
+#ifdef CONFIG_NUMA
+	struct mempolicy *policy = current->mempolicy;
+
+	if (caller->mempolicy)
+		return policy == caller->mempolicy;
+	return policy && policy->mode == MPOL_PREFERRED &&
+	       nodes_weight(policy->nodes) == 1;
 #else
 	return true;
 #endif
@@ -1099,6 +1116,8 @@ static int test_outfit_thread(void *start, void *end, void *arg)
 			atomic_inc(&o->other_flags);
 		if (!test_same_mems(caller))
 			atomic_inc(&o->other_mems);
+		if (!test_same_policy(caller))
+			atomic_inc(&o->other_policy);
 	}
 	return test_range_thread(start, end, o->task);
 }
@@ -1118,6 +1137,7 @@ static void test_outfit_run(struct kunit *test, struct test_outfit *o)
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_nice), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_flags), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_mems), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_policy), 0);
 }
 
 /* Helpers do take part. The pool may have to grow first, in its own time. */
