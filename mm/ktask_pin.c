@@ -44,12 +44,12 @@
 
 /*
  * A window in which nothing was faulted in, and for whose 16 MiB that took less
- * than so many ns: pages that are there already, in folios so large or on a
- * machine so fast that pinning them is not worth a helper. Then the client pins
+ * than a millisecond: pages that are there already, in folios so large or on a
+ * machine so fast that a helper would cost what it saves. Then the client pins
  * so many pages itself until the next look.
  */
-#define KTASK_PIN_CHEAP		(500 * NSEC_PER_USEC)
-#define KTASK_PIN_SKIP		(SZ_64M / PAGE_SIZE)
+#define KTASK_PIN_CHEAP		NSEC_PER_MSEC
+#define KTASK_PIN_SKIP		(KTASK_PIN_WINDOW - KTASK_PIN_FLOOR)
 
 /* Pages that are pinned with mmap_lock held for a caller like that */
 #define KTASK_PIN_LOCKED	512UL
