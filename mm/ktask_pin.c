@@ -11,8 +11,8 @@
  *
  * Either all pages of a window are pinned or none is. Where one cannot be, the
  * client's own call meets the same obstacle, and its error is the one that
- * counts; nothing is pinned ahead after that. So is everything left to the
- * client that is too small to be worth a task.
+ * counts; nothing is pinned ahead after that. What is too small to be worth a
+ * task, or is there already and quickly pinned, is left to the client as well.
  *
  * A chunk is faulted in under the mmap_lock that it takes for itself, so the
  * caller must not hold it: a writer that waits would come between the two.
@@ -27,11 +27,23 @@
 #include <linux/slab.h>
 
 /*
- * Less memory than this is left to the client, and it is the size of the first
- * window. Clearing 16 MiB takes some milliseconds. Whether there is anything to
- * clear is not known before.
+ * Ranges with less memory than this are left to the client: clearing it takes
+ * some milliseconds, of which helpers could save a part.
  */
 #define KTASK_PIN_FLOOR		(SZ_16M / PAGE_SIZE)
+
+/*
+ * The client pins so many pages itself while we watch whether there would be
+ * anything to do for helpers: that costs nothing where there is not. No window
+ * has fewer.
+ */
+#define KTASK_PIN_WATCH		(SZ_8M / PAGE_SIZE)
+
+/*
+ * There is if anything was faulted in, or if so many pages took half a
+ * millisecond although they were there: 16 GiB/s. Large folios are faster.
+ */
+#define KTASK_PIN_CHEAP		(500 * NSEC_PER_USEC)
 
 /*
  * Windows grow to this many pages. All threads meet at the end of one, and what
@@ -41,15 +53,6 @@
  * 512 KiB.
  */
 #define KTASK_PIN_WINDOW	(SZ_256M / PAGE_SIZE)
-
-/*
- * A window in which nothing was faulted in, and for whose 16 MiB that took less
- * than a millisecond: pages that are there already, in folios so large or on a
- * machine so fast that a helper would cost what it saves. Then the client pins
- * so many pages itself until the next look.
- */
-#define KTASK_PIN_CHEAP		NSEC_PER_MSEC
-#define KTASK_PIN_SKIP		(KTASK_PIN_WINDOW - KTASK_PIN_FLOOR)
 
 /* Pages that are pinned with mmap_lock held for a caller like that */
 #define KTASK_PIN_LOCKED	512UL
@@ -261,23 +264,33 @@ static unsigned long ktask_pin_faults(void)
 	return current->min_flt + current->maj_flt;
 }
 
-/* Make the next window larger, or do without for a while. */
-static void ktask_pin_adapt(struct ktask_pin *pin, unsigned long faults, u64 ns)
+static void ktask_pin_begin_to_watch(struct ktask_pin *pin)
 {
-	if (faults || ns >= KTASK_PIN_CHEAP * (pin->nr / KTASK_PIN_FLOOR)) {
-		pin->next = min(pin->nr * 4, KTASK_PIN_WINDOW);
-		return;
-	}
-	pin->next = KTASK_PIN_FLOOR;
-	pin->resume = pin->start + (pin->nr + KTASK_PIN_SKIP) * PAGE_SIZE;
+	pin->faults = ktask_pin_faults();
+	pin->since = local_clock();
+}
+
+/* Was there anything to do for helpers in so many pages? */
+static bool ktask_pin_is_worth_it(struct ktask_pin *pin, unsigned long nr_pages)
+{
+	u64 ns = max_t(s64, local_clock() - pin->since, 0);
+
+	return ktask_pin_faults() != pin->faults ||
+	       ns >= KTASK_PIN_CHEAP * nr_pages / KTASK_PIN_WATCH;
+}
+
+/* Let the client go on, up to some pages from here. */
+static void ktask_pin_watch(struct ktask_pin *pin, unsigned long start)
+{
+	pin->watched = start + KTASK_PIN_WATCH * PAGE_SIZE;
+	pin->next = 0;
+	ktask_pin_begin_to_watch(pin);
 }
 
 /* Fill the window. Returns false if the client has to pin, for good. */
 static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 			   unsigned long nr_ahead, unsigned int gup_flags)
 {
-	unsigned long end = start + nr_ahead * PAGE_SIZE;
-	unsigned long faults = ktask_pin_faults();
 	struct ktask_pin_task task = {
 		.how = {
 			.mm = current->mm,
@@ -286,45 +299,99 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 		},
 		.start = start,
 	};
-	u64 ns;
 
 	nr_ahead = min(nr_ahead, max(pin->next, KTASK_PIN_FLOOR));
 	if (!ktask_pin_alloc(pin, nr_ahead))
 		return false;
 
-	if (end != pin->end)
-		ktask_pin_fault_in_gigantic(&task.how, start, end);
-	pin->end = end;
-
 	nr_ahead = min(nr_ahead, pin->size);
 	task.end = start + nr_ahead * PAGE_SIZE;
 	task.pages = pin->pages;
-	ns = local_clock();
+	ktask_pin_begin_to_watch(pin);
 	if (ktask_pin_run(&task))
 		return false;
-	ns = max_t(s64, local_clock() - ns, 0);
 
 	pin->start = start;
 	pin->nr = nr_ahead;
 	pin->taken = 0;
-	ktask_pin_adapt(pin, ktask_pin_faults() - faults, ns);
+	if (ktask_pin_is_worth_it(pin, nr_ahead))
+		pin->next = min(nr_ahead * 4, KTASK_PIN_WINDOW);
+	else
+		ktask_pin_watch(pin, task.end);
 	return true;
+}
+
+/* At the start of a range. */
+static void ktask_pin_begin(struct ktask_pin *pin, unsigned long start,
+			    unsigned long end, unsigned int gup_flags)
+{
+	struct ktask_pin_how how = {
+		.mm = current->mm,
+		.gup_flags = gup_flags,
+		.remote = pin->remote,
+	};
+
+	pin->end = end;
+	ktask_pin_fault_in_gigantic(&how, start, end);
+	ktask_pin_watch(pin, start);
+}
+
+/* Is there enough to do, and may helpers do it? */
+static bool ktask_pin_may(struct ktask_pin *pin, bool same_range,
+			  unsigned long nr_ahead)
+{
+	return nr_ahead >= (same_range ? KTASK_PIN_WATCH : KTASK_PIN_FLOOR) &&
+	       !pin->serial && ktask_available();
+}
+
+/* There is nothing left: pin another window, or watch, or leave it at that. */
+static void ktask_pin_go_on(struct ktask_pin *pin, unsigned long start,
+			    unsigned long nr_ahead, unsigned int gup_flags)
+{
+	unsigned long end = start + nr_ahead * PAGE_SIZE;
+	bool same_range = end == pin->end;
+
+	/* Asked first, because asked often. */
+	if (same_range && start < pin->watched)
+		return;
+	if (!ktask_pin_may(pin, same_range, nr_ahead))
+		return;
+
+	if (!same_range)
+		ktask_pin_begin(pin, start, end, gup_flags);
+	else if (!pin->next && !ktask_pin_is_worth_it(pin, KTASK_PIN_WATCH))
+		ktask_pin_watch(pin, start);
+	else
+		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
+}
+
+/*
+ * A client that would pin more than what is to be watched gets just that, from
+ * here. Otherwise the client pins.
+ */
+static unsigned long ktask_pin_alone(struct ktask_pin *pin, unsigned long start,
+				     unsigned long nr_pages,
+				     unsigned long nr_ahead,
+				     unsigned int gup_flags,
+				     struct page **pages)
+{
+	unsigned long left = (pin->watched - start) / PAGE_SIZE;
+	struct ktask_pin_how how = {
+		.mm = current->mm,
+		.gup_flags = gup_flags,
+		.remote = pin->remote,
+	};
+
+	if (start + nr_ahead * PAGE_SIZE != pin->end || start >= pin->watched ||
+	    nr_pages <= left)
+		return 0;
+	return max(ktask_pin_pages(&how, start, left, pages), 0L);
 }
 
 static void ktask_pin_drop(struct ktask_pin *pin)
 {
 	unpin_user_pages(pin->pages + pin->taken, pin->nr - pin->taken);
 	pin->taken = pin->nr;
-}
-
-/* Is it time to pin ahead again? */
-static bool ktask_pin_wanted(struct ktask_pin *pin, unsigned long start,
-			     unsigned long nr_ahead)
-{
-	bool same_range = start + nr_ahead * PAGE_SIZE == pin->end;
-
-	return nr_ahead >= KTASK_PIN_FLOOR && !pin->serial &&
-	       (!same_range || start >= pin->resume) && ktask_available();
 }
 
 /**
@@ -357,13 +424,11 @@ unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
 	    pin->start + pin->taken * PAGE_SIZE != start)
 		ktask_pin_drop(pin);
 
-	if (pin->taken == pin->nr) {
-		if (!ktask_pin_wanted(pin, start, nr_ahead))
-			return 0;
-		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
-		if (pin->serial)
-			return 0;
-	}
+	if (pin->taken == pin->nr)
+		ktask_pin_go_on(pin, start, nr_ahead, gup_flags);
+	if (pin->taken == pin->nr)
+		return ktask_pin_alone(pin, start, nr_pages, nr_ahead,
+				       gup_flags, pages);
 
 	nr_pages = min(nr_pages, pin->nr - pin->taken);
 	memcpy(pages, pin->pages + pin->taken, nr_pages * sizeof(*pages));

@@ -17,10 +17,11 @@ struct page;
  *	would have to be waited for. The client's
  * @pages: room for a window of them, NULL until the first one
  * @size: room in @pages
- * @next: pages that the next window should have
  * @end: where the range that the client is at ends
- * @resume: where the client has pinned by itself so far that it is time to look
- *	again whether that is the quickest
+ * @watched: where the pages end that the client pins while we watch
+ * @faults: the client's page faults when that began
+ * @since: when that was, by local_clock()
+ * @next: pages that the next window should have, 0 while we watch
  * @start: user address that the window begins at
  * @nr: pages in the window
  * @taken: those of them that the client has got
@@ -32,9 +33,11 @@ struct ktask_pin {
 	bool		remote;
 	struct page	**pages;
 	unsigned long	size;
-	unsigned long	next;
 	unsigned long	end;
-	unsigned long	resume;
+	unsigned long	watched;
+	unsigned long	faults;
+	u64		since;
+	unsigned long	next;
 	unsigned long	start;
 	unsigned long	nr;
 	unsigned long	taken;
