@@ -64,6 +64,16 @@ struct ktask_pin_how {
 	bool			remote;
 };
 
+static struct ktask_pin_how ktask_pin_how(const struct ktask_pin *pin,
+					  unsigned int gup_flags)
+{
+	return (struct ktask_pin_how) {
+		.mm = current->mm,
+		.gup_flags = gup_flags,
+		.remote = pin->remote,
+	};
+}
+
 /* As the client would; at least one page, or an error. */
 static long ktask_pin_pages(const struct ktask_pin_how *how, unsigned long addr,
 			    unsigned long nr_pages, struct page **pages)
@@ -292,11 +302,7 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 			   unsigned long nr_ahead, unsigned int gup_flags)
 {
 	struct ktask_pin_task task = {
-		.how = {
-			.mm = current->mm,
-			.gup_flags = gup_flags,
-			.remote = pin->remote,
-		},
+		.how = ktask_pin_how(pin, gup_flags),
 		.start = start,
 	};
 
@@ -325,11 +331,7 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 static void ktask_pin_begin(struct ktask_pin *pin, unsigned long start,
 			    unsigned long end, unsigned int gup_flags)
 {
-	struct ktask_pin_how how = {
-		.mm = current->mm,
-		.gup_flags = gup_flags,
-		.remote = pin->remote,
-	};
+	struct ktask_pin_how how = ktask_pin_how(pin, gup_flags);
 
 	pin->end = end;
 	ktask_pin_fault_in_gigantic(&how, start, end);
@@ -376,11 +378,7 @@ static unsigned long ktask_pin_alone(struct ktask_pin *pin, unsigned long start,
 				     struct page **pages)
 {
 	unsigned long left = (pin->watched - start) / PAGE_SIZE;
-	struct ktask_pin_how how = {
-		.mm = current->mm,
-		.gup_flags = gup_flags,
-		.remote = pin->remote,
-	};
+	struct ktask_pin_how how = ktask_pin_how(pin, gup_flags);
 
 	if (start + nr_ahead * PAGE_SIZE != pin->end || start >= pin->watched ||
 	    nr_pages <= left)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # In the guest: map memory for a device, every case with ktask off and on in
-# turn. One line per sample to $OUT/map.csv.
+# turn. One line per sample to $OUT/map-PERCENT.csv.
 #
 # usage: map.sh REPS PERCENT API/KIND/STATE/MIB...; PERCENT of a CPU is the
 # cpu.max for it, or max
@@ -17,11 +17,6 @@ shift 2
 group=/sys/fs/cgroup/bench
 period=100000
 pool=/proc/sys/vm/nr_hugepages
-
-number()
-{
-	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.stat"
-}
 
 limit()
 {
@@ -45,10 +40,10 @@ sample()
 	ktask_set "${mode/own/off}"
 	before=$(./pace)
 	limit >"$group/cpu.max"
-	usage=$(number usage_usec) throttled=$(number throttled_usec)
+	usage=$(number "$group/cpu.stat" usage_usec) throttled=$(number "$group/cpu.stat" throttled_usec)
 	let_go ns
-	usage=$(($(number usage_usec) - usage))
-	throttled=$(($(number throttled_usec) - throttled))
+	usage=$(($(number "$group/cpu.stat" usage_usec) - usage))
+	throttled=$(($(number "$group/cpu.stat" throttled_usec) - throttled))
 	echo "max" >"$group/cpu.max"
 	after=$(./pace)
 	echo end >&"$to_held"

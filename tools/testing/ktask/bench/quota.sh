@@ -16,11 +16,6 @@ shift 2
 group=/sys/fs/cgroup/bench
 period=100000
 
-number()
-{
-	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.stat"
-}
-
 # In the group from the start, limited only once its memory is in use.
 sample()
 {
@@ -31,10 +26,10 @@ sample()
 	ktask_set "$mode"
 	before=$(./pace)
 	echo "$((percent * period / 100)) $period" >"$group/cpu.max"
-	usage=$(number usage_usec) throttled=$(number throttled_usec)
+	usage=$(number "$group/cpu.stat" usage_usec) throttled=$(number "$group/cpu.stat" throttled_usec)
 	let_go ns
-	usage=$(($(number usage_usec) - usage))
-	throttled=$(($(number throttled_usec) - throttled))
+	usage=$(($(number "$group/cpu.stat" usage_usec) - usage))
+	throttled=$(($(number "$group/cpu.stat" throttled_usec) - throttled))
 	after=$(./pace)
 	hold_end
 	ktask_set on

@@ -16,11 +16,6 @@ set -euo pipefail
 reps=$1 mib=$2
 group=/sys/fs/cgroup/bench
 
-number()
-{
-	awk -v name="$1" '$1 == name { print $2 }' "$group/cpu.ktask.stat"
-}
-
 # What the hogs use is no part of it: the caller tells its own CPU time.
 sample()
 {
@@ -32,10 +27,10 @@ sample()
 	beside in_group "$group" ./hog "${hogs[@]}"
 	hold in_group "$group" ./teardown -w -c munmap pages $((mib * 1024))
 	ktask_set "$mode"
-	helped=$(number helper_usec) lent=$(number helpers_lent)
+	helped=$(number "$group/cpu.ktask.stat" helper_usec) lent=$(number "$group/cpu.ktask.stat" helpers_lent)
 	let_go took
-	helped=$(($(number helper_usec) - helped))
-	lent=$(($(number helpers_lent) - lent))
+	helped=$(($(number "$group/cpu.ktask.stat" helper_usec) - helped))
+	lent=$(($(number "$group/cpu.ktask.stat" helpers_lent) - lent))
 	hold_end
 	beside_end
 	ktask_set on

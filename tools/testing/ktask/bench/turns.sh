@@ -38,3 +38,9 @@ in_turn()
 		done
 	done
 }
+
+# number FILE NAME: the number beside a name in a file of a cgroup.
+number()
+{
+	awk -v name="$2" '$1 == name { print $2 }' "$1"
+}

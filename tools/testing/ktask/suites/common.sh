@@ -53,6 +53,20 @@ run_kunit()
 		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
 }
 
+# selftests_payload NAME BUILT VARIANT PATTERN: one that runs those kselftests of
+# BUILT whose collection:program matches. Fails if there are none.
+selftests_payload()
+{
+	local dir
+
+	dir=$(payload_dir "$1") &&
+		cp -a "$2/." "$dir/" &&
+		cp "$KT_DIR/guest/selftests.sh" "$dir/job.sh" &&
+		slowness "$3" >"$dir/slowness" &&
+		grep -E "$4" "$2/list" >"$dir/run" &&
+		echo "$dir"
+}
+
 # run_selftests VARIANT NAME PATTERN [VM-ARGUMENTS...]: those whose
 # collection:program matches, with what ARGUMENTS= says.
 run_selftests()
@@ -61,11 +75,7 @@ run_selftests()
 
 	shift 3
 	built=$("$KT_DIR/selftests.sh")
-	dir=$(payload_dir "$name-$variant")
-	cp -a "$built/." "$dir/"
-	cp "$KT_DIR/guest/selftests.sh" "$dir/job.sh"
-	slowness "$variant" >"$dir/slowness"
-	grep -E "$pattern" "$built/list" >"$dir/run" ||
+	dir=$(selftests_payload "$name-$variant" "$built" "$variant" "$pattern") ||
 		{ echo "not ok - $name: no kselftest matches $pattern"; return; }
 	[ -z "${ARGUMENTS:-}" ] || sed -i "s/\$/ $ARGUMENTS/" "$dir/run"
 	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"

@@ -78,11 +78,7 @@ compare()
 
 	shift 2
 	results=$(kt_home)/log/regress-$name
-	dir=$(payload_dir "regress-$name")
-	cp -a "$built/." "$dir/"
-	cp "$KT_DIR/guest/selftests.sh" "$dir/job.sh"
-	slowness default >"$dir/slowness"
-	grep -E "$pattern" "$built/list" >"$dir/run"
+	dir=$(selftests_payload "regress-$name" "$built" default "$pattern")
 	set -- "$name" --cpus 4 --timeout 900 "$@" "$dir"
 	run_on_stock "$@" >"$results-stock.cases"
 	for try in 1 2 3; do

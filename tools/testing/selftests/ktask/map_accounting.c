@@ -440,26 +440,7 @@ static int place(enum dma_api api, enum policy policy, enum kind kind)
 	});
 }
 
-FIXTURE(accounting)
-{
-};
-
-FIXTURE_VARIANT(accounting)
-{
-	enum dma_api	api;
-};
-
-FIXTURE_VARIANT_ADD(accounting, type1) { DMA_TYPE1 };
-FIXTURE_VARIANT_ADD(accounting, iommufd) { DMA_IOMMUFD };
-
-FIXTURE_SETUP(accounting)
-{
-	map_begin(_metadata, variant->api);
-}
-
-FIXTURE_TEARDOWN(accounting)
-{
-}
+MAP_FIXTURE(accounting)
 
 TEST_F_TIMEOUT(accounting, anon_fresh, MAP_TIMEOUT)
 {

@@ -406,26 +406,7 @@ TEST_F_TIMEOUT(kind, present_read_only, MAP_TIMEOUT)
  * Shapes of ranges
  */
 
-FIXTURE(range)
-{
-};
-
-FIXTURE_VARIANT(range)
-{
-	enum dma_api	api;
-};
-
-FIXTURE_VARIANT_ADD(range, type1) { DMA_TYPE1 };
-FIXTURE_VARIANT_ADD(range, iommufd) { DMA_IOMMUFD };
-
-FIXTURE_SETUP(range)
-{
-	map_begin(_metadata, variant->api);
-}
-
-FIXTURE_TEARDOWN(range)
-{
-}
+MAP_FIXTURE(range)
 
 static int check_range(enum dma_api api, enum kind kind, size_t size,
 		       size_t offset)

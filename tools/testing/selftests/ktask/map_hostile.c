@@ -890,26 +890,7 @@ static int lowered_cpuset(enum dma_api api)
 	return lowered(api, "cpuset.cpus", "0");
 }
 
-FIXTURE(hostile)
-{
-};
-
-FIXTURE_VARIANT(hostile)
-{
-	enum dma_api	api;
-};
-
-FIXTURE_VARIANT_ADD(hostile, type1) { DMA_TYPE1 };
-FIXTURE_VARIANT_ADD(hostile, iommufd) { DMA_IOMMUFD };
-
-FIXTURE_SETUP(hostile)
-{
-	map_begin(_metadata, variant->api);
-}
-
-FIXTURE_TEARDOWN(hostile)
-{
-}
+MAP_FIXTURE(hostile)
 
 TEST_F_TIMEOUT(hostile, hole, MAP_TIMEOUT)
 {

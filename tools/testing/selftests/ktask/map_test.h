@@ -52,4 +52,13 @@ static inline void map_end(struct __test_metadata *_metadata, int ret)
 	ASSERT_EQ(ret, KSFT_PASS);
 }
 
+/* A fixture of tests that each API gets. */
+#define MAP_FIXTURE(name)						\
+	FIXTURE(name) { };						\
+	FIXTURE_VARIANT(name) { enum dma_api api; };			\
+	FIXTURE_VARIANT_ADD(name, type1) { DMA_TYPE1 };			\
+	FIXTURE_VARIANT_ADD(name, iommufd) { DMA_IOMMUFD };		\
+	FIXTURE_SETUP(name) { map_begin(_metadata, variant->api); }	\
+	FIXTURE_TEARDOWN(name) { }
+
 #endif /* _SELFTESTS_KTASK_MAP_TEST_H */
