@@ -632,6 +632,8 @@ int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 		ksft_exit_skip("kernel without CONFIG_CGROUP_KTASK\n");
 	for (i = 0, planned = 0; i < nr; i++)
 		planned += asked_for(&tests[i], argc, argv);
+	if (planned + 1 < (unsigned int)argc)
+		ksft_exit_fail_msg("not all of the tests asked for exist\n");
 	ksft_set_plan(planned);
 
 	cg_root = root;
