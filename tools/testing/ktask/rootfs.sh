@@ -3,6 +3,8 @@
 #
 # Make the root file system of the test machines and print its path: an ext4
 # image of Debian packages with our own init. No mount, no loop device.
+#
+# usage: rootfs.sh [image]; image: just that step, by itself
 
 . "$(dirname "$0")/lib.sh"
 
@@ -66,16 +68,18 @@ make_image()
 	mv "$image.tmp" "$image"
 }
 
+if [ "${1:-}" = image ]; then
+	make_image
+	exit
+fi
+
 lock rootfs
 mkdir -p "$KT_CACHE/rootfs"
 [ -f "$tarball" ] || step "collecting Debian packages for the root file system" "$log" debootstrap
 if [ ! -f "$image" ]; then
-	if [ "$(id -u)" -eq 0 ]; then
-		step "making the root image" "$log" make_image
-	else
-		export -f make_image finish
-		export image tarball image_size KT_DIR
-		step "making the root image" "$log" fakeroot bash -ec make_image
-	fi
+	# Its files are to be root's, whoever makes it.
+	as_root=()
+	[ "$(id -u)" -eq 0 ] || as_root=(fakeroot)
+	step "making the root image" "$log" "${as_root[@]}" "$KT_DIR/rootfs.sh" image
 fi
 echo "$image"
