@@ -45,6 +45,10 @@ expect 3 'panic' 'a panic' 'echo c >/proc/sysrq-trigger; sleep 30; exit 0'
 expect 3 'WARNING' 'a kernel warning' "$(provoke WARNING)"
 expect 3 'BUG|invalid opcode' 'a kernel bug' "$(provoke BUG)"
 expect 3 'tainted' 'a warning that the console does not show' "dmesg -n 1; $(provoke WARNING)"
+expect 3 'KCSAN' 'a data race of ktask' \
+	'echo "BUG: KCSAN: data-race in do_exit / ktask_run" >/dev/kmsg'
+expect 0 '' 'a data race of others' \
+	'echo "BUG: KCSAN: data-race in do_exit / do_fork" >/dev/kmsg'
 expect 3 'hang' 'a job that hangs' 'sleep 1000' --timeout 25
 expect 3 'went off' 'an early power-off' 'busybox poweroff -f'
 expect 3 'went off' 'an early power-off with a forged closing line' \
