@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A storm: 1000 cgroups tear down at once on 64 CPUs while all limits change
 #
-# STORM=debug has a smaller one on the kernel that watches locks and memory.
+# STORM=debug and STORM=kcsan have a smaller one on the kernels that watch locks
+# and memory, and data races.
 # STORM_SEED=N repeats the choices of a run that printed N as its seed; without
 # it each run has choices of its own.
 
@@ -25,12 +26,12 @@ default)
 	cpus=64 mem=8G limit=900
 	arguments=(-n 1000 -r 2 -w 400 -S "$seed")
 	;;
-debug)
+debug | kcsan)
 	cpus=4 mem=4G limit=900
 	arguments=(-n 30 -c 4 -r 2 -w 400 -S "$seed")
 	;;
 *)
-	die "STORM=$kind: there are default and debug"
+	die "STORM=$kind: there are default, debug and kcsan"
 	;;
 esac
 
