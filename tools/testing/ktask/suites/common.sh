@@ -95,12 +95,12 @@ run_ktask_selftests()
 	run_selftests "$1" selftests "$pattern"
 }
 
-# run_vfio_selftests VARIANT: those that map memory for devices. They want many
-# of these, as each is slow, two nodes to place memory on, and huge pages of
-# both sizes.
+# run_vfio_selftests VARIANT PROGRAM: those that map memory for devices, whose name
+# begins like that. They want many devices, as each is slow, two nodes to place
+# memory on, and huge pages of both sizes.
 run_vfio_selftests()
 {
-	run_selftests "$1" vfio '^ktask:map_' --vfio 18 --numa 2 \
+	run_selftests "$1" vfio "^ktask:$2" --vfio 18 --numa 2 \
 		--timeout $((900 * $(slowness "$1"))) \
 		--append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=48'
 }

@@ -3,4 +3,4 @@
 # Mapping memory for devices through VFIO and iommufd, on the default kernel
 
 . "$(dirname "$0")/common.sh"
-run_vfio_selftests default
+run_vfio_selftests default map_
