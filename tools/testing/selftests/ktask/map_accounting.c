@@ -440,120 +440,118 @@ static int place(enum dma_api api, enum policy policy, enum kind kind)
 	});
 }
 
-MAP_FIXTURE(accounting)
-
-TEST_F_TIMEOUT(accounting, anon_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, anon_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, thp_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, thp_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_THP));
 }
 
-TEST_F_TIMEOUT(accounting, hugetlb_2M_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, hugetlb_2M_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_HUGETLB_2M));
 }
 
-TEST_F_TIMEOUT(accounting, hugetlb_1G_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, hugetlb_1G_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_HUGETLB_1G));
 }
 
-TEST_F_TIMEOUT(accounting, memfd_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, memfd_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_MEMFD));
 }
 
-TEST_F_TIMEOUT(accounting, tmpfs_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, tmpfs_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_TMPFS));
 }
 
-TEST_F_TIMEOUT(accounting, file_private_fresh, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, file_private_fresh, MAP_TIMEOUT)
 {
 	map_end(_metadata, fresh(variant->api, KIND_FILE_PRIVATE));
 }
 
-TEST_F_TIMEOUT(accounting, anon_mixed, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, anon_mixed, MAP_TIMEOUT)
 {
 	map_end(_metadata, some_present(variant->api, KIND_ANON, MIXED));
 }
 
-TEST_F_TIMEOUT(accounting, thp_mixed, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, thp_mixed, MAP_TIMEOUT)
 {
 	map_end(_metadata, some_present(variant->api, KIND_THP, MIXED));
 }
 
-TEST_F_TIMEOUT(accounting, memfd_mixed, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, memfd_mixed, MAP_TIMEOUT)
 {
 	map_end(_metadata, some_present(variant->api, KIND_MEMFD, MIXED));
 }
 
-TEST_F_TIMEOUT(accounting, file_private_mixed, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, file_private_mixed, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		some_present(variant->api, KIND_FILE_PRIVATE, MIXED));
 }
 
-TEST_F_TIMEOUT(accounting, anon_present, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, anon_present, MAP_TIMEOUT)
 {
 	map_end(_metadata, some_present(variant->api, KIND_ANON, PRESENT));
 }
 
-TEST_F_TIMEOUT(accounting, anon_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, anon_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata, for_reading(variant->api, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, file_private_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, file_private_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata, for_reading(variant->api, KIND_FILE_PRIVATE));
 }
 
-TEST_F_TIMEOUT(accounting, bind, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, bind, MAP_TIMEOUT)
 {
 	map_end(_metadata, place(variant->api, BIND, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, bind_memfd, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, bind_memfd, MAP_TIMEOUT)
 {
 	map_end(_metadata, place(variant->api, BIND, KIND_MEMFD));
 }
 
-TEST_F_TIMEOUT(accounting, interleave, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, interleave, MAP_TIMEOUT)
 {
 	map_end(_metadata, place(variant->api, INTERLEAVE, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, interleave_task, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, interleave_task, MAP_TIMEOUT)
 {
 	map_end(_metadata, place(variant->api, INTERLEAVE_TASK, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, cpuset_mems, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, cpuset_mems, MAP_TIMEOUT)
 {
 	map_end(_metadata, place(variant->api, CPUSET, KIND_ANON));
 }
 
-TEST_F_TIMEOUT(accounting, caps, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, caps, MAP_TIMEOUT)
 {
 	map_end(_metadata, caps(variant->api));
 }
 
-TEST_F_TIMEOUT(accounting, one_cpu, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, one_cpu, MAP_TIMEOUT)
 {
 	map_end(_metadata, one_cpu(variant->api));
 }
 
-TEST_F_TIMEOUT(accounting, cpu_time, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, cpu_time, MAP_TIMEOUT)
 {
 	map_end(_metadata, cpu_time(variant->api));
 }
 
-TEST_F_TIMEOUT(accounting, drift, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, drift, MAP_TIMEOUT)
 {
 	map_end(_metadata, drift(variant->api));
 }

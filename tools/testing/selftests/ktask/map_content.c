@@ -406,8 +406,6 @@ TEST_F_TIMEOUT(kind, present_read_only, MAP_TIMEOUT)
  * Shapes of ranges
  */
 
-MAP_FIXTURE(range)
-
 static int check_range(enum dma_api api, enum kind kind, size_t size,
 		       size_t offset)
 {
@@ -467,61 +465,61 @@ static bool split_vmas(struct memory *memory)
 	return true;
 }
 
-TEST_F_TIMEOUT(range, unaligned, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, unaligned, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_ANON, WORTH - 7 * PAGE,
 			    5 * PAGE));
 }
 
-TEST_F_TIMEOUT(range, unaligned_thp, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, unaligned_thp, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_THP, WORTH + 7 * PAGE,
 			    300 * PAGE));
 }
 
-TEST_F_TIMEOUT(range, unaligned_memfd, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, unaligned_memfd, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_MEMFD, WORTH + 511 * PAGE,
 			    PAGE));
 }
 
-TEST_F_TIMEOUT(range, below_floor, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, below_floor, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_ANON, FLOOR - PAGE, 0));
 }
 
-TEST_F_TIMEOUT(range, at_floor, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, at_floor, MAP_TIMEOUT)
 {
 	map_end(_metadata, check_range(variant->api, KIND_ANON, FLOOR, 0));
 }
 
-TEST_F_TIMEOUT(range, above_floor, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, above_floor, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_ANON, FLOOR + PAGE, PAGE));
 }
 
-TEST_F_TIMEOUT(range, large, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, large, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_range(variant->api, KIND_ANON, MIB(256) + 3 * PAGE, 0));
 }
 
-TEST_F_TIMEOUT(range, large_thp, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, large_thp, MAP_TIMEOUT)
 {
 	map_end(_metadata, check_range(variant->api, KIND_THP, MIB(512), 0));
 }
 
-TEST_F_TIMEOUT(range, mixed_vmas, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, mixed_vmas, MAP_TIMEOUT)
 {
 	map_end(_metadata, check_changed(variant->api, mix_vmas));
 }
 
-TEST_F_TIMEOUT(range, many_vmas, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, many_vmas, MAP_TIMEOUT)
 {
 	map_end(_metadata, check_changed(variant->api, split_vmas));
 }
@@ -544,43 +542,43 @@ static int check_cow(enum dma_api api, enum kind kind, enum state state,
 	});
 }
 
-TEST_F_TIMEOUT(range, forked_before, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_before, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_ANON, PRESENT, false, false));
 }
 
-TEST_F_TIMEOUT(range, forked_before_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_before_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_ANON, PRESENT, true, false));
 }
 
-TEST_F_TIMEOUT(range, forked_before_thp_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_before_thp_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_THP, PRESENT, true, false));
 }
 
-TEST_F_TIMEOUT(range, forked_before_file_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_before_file_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_FILE_PRIVATE, MIXED, true, false));
 }
 
-TEST_F_TIMEOUT(range, forked_after, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_after, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_ANON, FRESH, false, true));
 }
 
-TEST_F_TIMEOUT(range, forked_after_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_after_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_ANON, FRESH, true, true));
 }
 
-TEST_F_TIMEOUT(range, forked_after_thp_read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, forked_after_thp_read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		check_cow(variant->api, KIND_THP, MIXED, true, true));

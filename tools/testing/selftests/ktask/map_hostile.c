@@ -890,133 +890,131 @@ static int lowered_cpuset(enum dma_api api)
 	return lowered(api, "cpuset.cpus", "0");
 }
 
-MAP_FIXTURE(hostile)
-
-TEST_F_TIMEOUT(hostile, hole, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, hole, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_about(variant->api, hole, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, hole_at_end, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, hole_at_end, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		ask_about(variant->api, hole_at_end, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, no_access, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, no_access, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_about(variant->api, no_access, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, read_only, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, read_only, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_about(variant->api, read_only, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, read_only_file, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, read_only_file, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		ask_about(variant->api, read_only_file, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, beyond_end_of_file, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, beyond_end_of_file, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		ask_about(variant->api, beyond_end_of_file, EFAULT, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, device_registers, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, device_registers, MAP_TIMEOUT)
 {
 	map_end(_metadata,
 		ask_about(variant->api, device_registers, 0, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, protection_key, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, protection_key, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_about(variant->api, protection_key, 0, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, hugetlb_runs_out, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, hugetlb_runs_out, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_early(variant->api, hugetlb_runs_out, EFAULT));
 }
 
-TEST_F_TIMEOUT(hostile, rlimit_in_the_middle, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, rlimit_in_the_middle, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_early(variant->api, locked_half, ENOMEM));
 }
 
-TEST_F_TIMEOUT(hostile, rlimit_too_low_by_a_page, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, rlimit_too_low_by_a_page, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_early(variant->api, locked_all_but_one, ENOMEM));
 }
 
-TEST_F_TIMEOUT(hostile, rlimit_just_enough, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, rlimit_just_enough, MAP_TIMEOUT)
 {
 	map_end(_metadata, ask_about(variant->api, locked_all, 0, 0));
 }
 
-TEST_F_TIMEOUT(hostile, userfaultfd, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, userfaultfd, MAP_TIMEOUT)
 {
 	map_end(_metadata, both(userfaultfd, variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, meddled_drop, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, meddled_drop, MAP_TIMEOUT)
 {
 	map_end(_metadata, meddled(variant->api, drop));
 }
 
-TEST_F_TIMEOUT(hostile, meddled_protect, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, meddled_protect, MAP_TIMEOUT)
 {
 	map_end(_metadata, meddled(variant->api, protect));
 }
 
-TEST_F_TIMEOUT(hostile, meddled_replace, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, meddled_replace, MAP_TIMEOUT)
 {
 	map_end(_metadata, meddled(variant->api, replace));
 }
 
-TEST_F_TIMEOUT(hostile, meddled_move, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, meddled_move, MAP_TIMEOUT)
 {
 	map_end(_metadata, meddled(variant->api, move));
 }
 
-TEST_F_TIMEOUT(hostile, meddled_fork_child, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, meddled_fork_child, MAP_TIMEOUT)
 {
 	map_end(_metadata, meddled(variant->api, fork_child));
 }
 
-TEST_F_TIMEOUT(hostile, killed, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, killed, MAP_TIMEOUT)
 {
 	map_end(_metadata, both(killed, variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, oom, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, oom, MAP_TIMEOUT)
 {
 	map_end(_metadata, both(oom, variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, outlived, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, outlived, MAP_TIMEOUT)
 {
 	map_end(_metadata, both(outlived, variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, signalled, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, signalled, MAP_TIMEOUT)
 {
 	map_end(_metadata, both(signalled, variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, two_spaces, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, two_spaces, MAP_TIMEOUT)
 {
 	map_end(_metadata, two_spaces(variant->api));
 }
 
-TEST_F_TIMEOUT(hostile, lowered_cap, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, lowered_cap, MAP_TIMEOUT)
 {
 	map_end(_metadata, lowered(variant->api, "cpu.ktask.max", "0"));
 }
 
-TEST_F_TIMEOUT(hostile, lowered_cpuset, MAP_TIMEOUT)
+TEST_F_TIMEOUT(api, lowered_cpuset, MAP_TIMEOUT)
 {
 	map_end(_metadata, lowered_cpuset(variant->api));
 }

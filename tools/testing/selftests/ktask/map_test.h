@@ -52,13 +52,26 @@ static inline void map_end(struct __test_metadata *_metadata, int ret)
 	ASSERT_EQ(ret, KSFT_PASS);
 }
 
-/* A fixture of tests that each API gets. */
-#define MAP_FIXTURE(name)						\
-	FIXTURE(name) { };						\
-	FIXTURE_VARIANT(name) { enum dma_api api; };			\
-	FIXTURE_VARIANT_ADD(name, type1) { DMA_TYPE1 };			\
-	FIXTURE_VARIANT_ADD(name, iommufd) { DMA_IOMMUFD };		\
-	FIXTURE_SETUP(name) { map_begin(_metadata, variant->api); }	\
-	FIXTURE_TEARDOWN(name) { }
+/* What each API is asked */
+FIXTURE(api)
+{
+};
+
+FIXTURE_VARIANT(api)
+{
+	enum dma_api	api;
+};
+
+FIXTURE_VARIANT_ADD(api, type1) { DMA_TYPE1 };
+FIXTURE_VARIANT_ADD(api, iommufd) { DMA_IOMMUFD };
+
+FIXTURE_SETUP(api)
+{
+	map_begin(_metadata, variant->api);
+}
+
+FIXTURE_TEARDOWN(api)
+{
+}
 
 #endif /* _SELFTESTS_KTASK_MAP_TEST_H */
