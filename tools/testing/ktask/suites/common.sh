@@ -81,18 +81,20 @@ run_selftests()
 	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"
 }
 
-# run_ktask_selftests VARIANT: ktask's own that need no devices. The storm of a
-# kernel on which all takes long is smaller, and on a machine of its own.
+# run_ktask_selftests VARIANT [VM-ARGUMENTS...]: ktask's own that need no devices.
+# The storm of a kernel on which all takes long is smaller, and on a machine of
+# its own.
 run_ktask_selftests()
 {
-	local pattern='^ktask:unmap_|^cgroup:test_ktask'
+	local variant=$1 pattern='^ktask:unmap_|^cgroup:test_ktask'
 
-	if [ "$(slowness "$1")" -gt 2 ]; then
-		STORM=$1 "$KT_DIR/suites/storm.sh"
+	shift
+	if [ "$(slowness "$variant")" -gt 2 ]; then
+		STORM=$variant "$KT_DIR/suites/storm.sh"
 	else
 		pattern="$pattern|^ktask:storm"
 	fi
-	run_selftests "$1" selftests "$pattern"
+	run_selftests "$variant" selftests "$pattern" "$@"
 }
 
 # run_vfio_selftests VARIANT PROGRAM: those that map memory for devices, whose name
