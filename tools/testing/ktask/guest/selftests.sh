@@ -20,9 +20,13 @@ while IFS=': ' read -r collection program arguments; do
 	(
 		cd "$collection" || exit 125
 		# shellcheck disable=SC2086 # one word per argument
-		timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" $arguments </dev/null
-	)
+		exec setsid timeout -k 10 "$(cd .. && time_of "$collection")" "./$program" $arguments </dev/null
+	) &
+	wait "$!"
+	status=$?
 	# On a line of its own, though the program may have ended within one.
-	printf '\n# ktask-program: end %s %s\n' "$collection/$program" "$?"
+	printf '\n# ktask-program: end %s %s\n' "$collection/$program" "$status"
+	# What it left running would hold devices and memory that the next needs.
+	pkill -KILL -s "$!"
 done <run
 exit 0

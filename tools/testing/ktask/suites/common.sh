@@ -103,6 +103,6 @@ run_ktask_selftests()
 run_vfio_selftests()
 {
 	run_selftests "$1" vfio "^ktask:$2" --vfio 18 --numa 2 \
-		--timeout $((900 * $(slowness "$1"))) \
+		--timeout $((1500 * $(slowness "$1"))) \
 		--append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=48'
 }

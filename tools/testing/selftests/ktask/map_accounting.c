@@ -387,8 +387,11 @@ static int cpu_time_in_box(void *arg)
 	all = usage_here("cpu.stat", "usage_usec") - all;
 
 	EXPECT_RANGE(helpers, can_have_helpers(), LONG_MAX);
-	/* What a thread does between its last tick and the reading */
-	slack = 20000 + (own + helpers) / 10;
+	/*
+	 * What a thread does between its last tick and the reading; and where
+	 * the machine is a virtual one, what that is made to wait for then.
+	 */
+	slack = 20000 + (own + helpers) / 4;
 	EXPECT_RANGE(all, own + helpers - slack, own + helpers + slack);
 	return KSFT_PASS;
 }
