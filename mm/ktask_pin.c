@@ -21,6 +21,7 @@
 #include <linux/hugetlb.h>
 #include <linux/ktask.h>
 #include <linux/ktask_pin.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/sched/clock.h>
 #include <linux/sizes.h>
@@ -41,7 +42,9 @@
 
 /*
  * There is if anything was faulted in, or if so many pages took half a
- * millisecond although they were there: 16 GiB/s. Large folios are faster.
+ * millisecond although they were there: 16 GiB/s. Large folios are faster. If a
+ * window of pages that were there then takes as long as the client alone would,
+ * the rest of the range has helpers only where something is faulted in.
  */
 #define KTASK_PIN_CHEAP		(500 * NSEC_PER_USEC)
 
@@ -280,13 +283,30 @@ static void ktask_pin_begin_to_watch(struct ktask_pin *pin)
 	pin->since = local_clock();
 }
 
-/* Was there anything to do for helpers in so many pages? */
-static bool ktask_pin_is_worth_it(struct ktask_pin *pin, unsigned long nr_pages)
+/* What it took since then to pin so many pages, for KTASK_PIN_WATCH of them */
+static u64 ktask_pin_took(struct ktask_pin *pin, unsigned long nr_pages)
 {
 	u64 ns = max_t(s64, local_clock() - pin->since, 0);
 
-	return ktask_pin_faults() != pin->faults ||
-	       ns >= KTASK_PIN_CHEAP * nr_pages / KTASK_PIN_WATCH;
+	return div64_ul(ns * KTASK_PIN_WATCH, nr_pages);
+}
+
+/*
+ * Is there anything to do for helpers, as far as the last pages tell, be it a
+ * window or what the client pinned alone? Both include what it did with them.
+ */
+static bool ktask_pin_is_worth_it(struct ktask_pin *pin)
+{
+	bool faulted = ktask_pin_faults() != pin->faults;
+	bool ahead = pin->next;
+	u64 ns = ktask_pin_took(pin, ahead ? pin->nr : KTASK_PIN_WATCH);
+
+	if (!ahead)
+		pin->alone = faulted ? 0 : ns;
+	else if (!faulted && pin->alone && ns >= pin->alone)
+		pin->futile = true;
+
+	return faulted || (ns >= KTASK_PIN_CHEAP && !pin->futile);
 }
 
 /* Let the client go on, up to some pages from here. */
@@ -320,10 +340,7 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 	pin->start = start;
 	pin->nr = nr_ahead;
 	pin->taken = 0;
-	if (ktask_pin_is_worth_it(pin, nr_ahead))
-		pin->next = min(nr_ahead * 4, KTASK_PIN_WINDOW);
-	else
-		ktask_pin_watch(pin, task.end);
+	pin->next = min(nr_ahead * 4, KTASK_PIN_WINDOW);
 	return true;
 }
 
@@ -334,6 +351,7 @@ static void ktask_pin_begin(struct ktask_pin *pin, unsigned long start,
 	struct ktask_pin_how how = ktask_pin_how(pin, gup_flags);
 
 	pin->end = end;
+	pin->futile = false;
 	ktask_pin_fault_in_gigantic(&how, start, end);
 	ktask_pin_watch(pin, start);
 }
@@ -361,10 +379,10 @@ static void ktask_pin_go_on(struct ktask_pin *pin, unsigned long start,
 
 	if (!same_range)
 		ktask_pin_begin(pin, start, end, gup_flags);
-	else if (!pin->next && !ktask_pin_is_worth_it(pin, KTASK_PIN_WATCH))
-		ktask_pin_watch(pin, start);
-	else
+	else if (ktask_pin_is_worth_it(pin))
 		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
+	else
+		ktask_pin_watch(pin, start);
 }
 
 /*
