@@ -40,10 +40,7 @@ sample()
 	ktask_set "${mode/own/off}"
 	before=$(./pace)
 	limit >"$group/cpu.max"
-	usage=$(number "$group/cpu.stat" usage_usec) throttled=$(number "$group/cpu.stat" throttled_usec)
-	let_go ns
-	usage=$(($(number "$group/cpu.stat" usage_usec) - usage))
-	throttled=$(($(number "$group/cpu.stat" throttled_usec) - throttled))
+	charged "$group" let_go ns
 	echo "max" >"$group/cpu.max"
 	after=$(./pace)
 	echo end >&"$to_held"

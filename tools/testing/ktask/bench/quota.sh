@@ -26,10 +26,7 @@ sample()
 	ktask_set "$mode"
 	before=$(./pace)
 	echo "$((percent * period / 100)) $period" >"$group/cpu.max"
-	usage=$(number "$group/cpu.stat" usage_usec) throttled=$(number "$group/cpu.stat" throttled_usec)
-	let_go ns
-	usage=$(($(number "$group/cpu.stat" usage_usec) - usage))
-	throttled=$(($(number "$group/cpu.stat" throttled_usec) - throttled))
+	charged "$group" let_go ns
 	after=$(./pace)
 	hold_end
 	ktask_set on

@@ -44,3 +44,16 @@ number()
 {
 	awk -v name="$2" '$1 == name { print $2 }' "$1"
 }
+
+# charged GROUP COMMAND...: run it; leaves in $usage and $throttled what cpu.stat
+# of GROUP counted meanwhile, in microseconds.
+charged()
+{
+	local stat=$1/cpu.stat
+
+	shift
+	usage=$(number "$stat" usage_usec) throttled=$(number "$stat" throttled_usec)
+	"$@"
+	usage=$(($(number "$stat" usage_usec) - usage))
+	throttled=$(($(number "$stat" throttled_usec) - throttled))
+}
