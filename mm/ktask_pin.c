@@ -7,12 +7,16 @@
  * clearing those that are not there yet. Here a window of pages is faulted in
  * and pinned by all threads that the caller may have, ahead of the client,
  * which then takes them out of the window batch by batch, as if it had pinned
- * them itself: it charges, maps and unpins them as ever, in the same order.
+ * them itself: it maps and unpins them as ever, in the same order.
  *
  * Either all pages of a window are pinned or none is. Where one cannot be, the
  * client's own call meets the same obstacle, and its error is the one that
  * counts; nothing is pinned ahead after that. What is too small to be worth a
  * task, or is there already and quickly pinned, is left to the client as well.
+ *
+ * A window is charged before it is pinned, and the charge is the client's as it
+ * gets to it. So nothing is pinned ahead that the client's limit has no room for,
+ * and where that is reached the client finds out as ever.
  *
  * A chunk is faulted in under the mmap_lock that it takes for itself, so the
  * caller must not hold it: a writer that waits would come between the two.
@@ -51,11 +55,17 @@
 /*
  * Windows grow to this many pages. All threads meet at the end of one, and what
  * the client does with it is done by one thread: large enough that the former
- * does not matter. The pages are pinned before they are charged, and many are
- * to be unpinned if an error ends all: small enough for that. The array takes
- * 512 KiB.
+ * does not matter. Many are to be unpinned if an error ends all: small enough
+ * for that. The array takes 512 KiB.
  */
 #define KTASK_PIN_WINDOW	(SZ_256M / PAGE_SIZE)
+
+/*
+ * Chunks are multiples of this. Within a PMD one thread is enough to clear a
+ * huge page; and no two of them meet at a folio's reference count, unless it is
+ * one of hugetlbfs. But where base pages are large, a PMD is larger than a window.
+ */
+#define KTASK_PIN_UNIT		min(PMD_SIZE, SZ_2M)
 
 /* Pages that are pinned with mmap_lock held for a caller like that */
 #define KTASK_PIN_LOCKED	512UL
@@ -112,7 +122,7 @@ static struct page **ktask_pin_slot(struct ktask_pin_task *task,
 	return task->pages + (addr - task->start) / PAGE_SIZE;
 }
 
-/* Chunks begin at multiples of PMD_SIZE; a window may begin in between. */
+/* Chunks begin at multiples of a unit; a window may begin in between. */
 static unsigned long ktask_pin_clamp(struct ktask_pin_task *task, void *addr)
 {
 	return clamp((unsigned long)addr, task->start, task->end);
@@ -152,7 +162,8 @@ static int ktask_pin_chunk(void *start, void *end, void *arg)
 /*
  * Helpers use the caller's address space, but not its memory protection keys.
  * Where these matter they fail at memory with any other key than the first, and
- * so leave the decision to the caller.
+ * so leave the decision to the caller. The first one, of memory that nobody gave
+ * a key, is open to them.
  */
 static void ktask_pin_ctl_init(struct ktask_ctl *ctl,
 			       const struct ktask_pin_how *how)
@@ -161,15 +172,11 @@ static void ktask_pin_ctl_init(struct ktask_ctl *ctl,
 	ktask_ctl_set_killable(ctl);
 }
 
-/*
- * Within a PMD one thread is enough to clear a huge page; and no two of them
- * meet at a folio's reference count, unless it is one of hugetlbfs.
- */
 static int ktask_pin_run(struct ktask_pin_task *task)
 {
-	unsigned long start = round_down(task->start, PMD_SIZE);
-	unsigned long end = round_up(task->end, PMD_SIZE);
-	DEFINE_KTASK_CTL(ctl, ktask_pin_chunk, task, PMD_SIZE);
+	unsigned long start = round_down(task->start, KTASK_PIN_UNIT);
+	unsigned long end = round_up(task->end, KTASK_PIN_UNIT);
+	DEFINE_KTASK_CTL(ctl, ktask_pin_chunk, task, KTASK_PIN_UNIT);
 
 	ktask_pin_ctl_init(&ctl, &task->how);
 	ktask_ctl_set_undo_func(&ctl, ktask_pin_undo);
@@ -231,23 +238,54 @@ static bool ktask_pin_find_gigantic(struct ktask_pin_gigantic *huge,
 	return found;
 }
 
+/* Have the client charge what is to be pinned. */
+static bool ktask_pin_charge(struct ktask_pin *pin, unsigned long nr_pages)
+{
+	if (!pin->charge)
+		return true;
+	if (pin->charge(pin, nr_pages))
+		return false;
+
+	pin->charged += nr_pages;
+	return true;
+}
+
+/* Take back what more than so many pages were charged. */
+static void ktask_pin_uncharge(struct ktask_pin *pin, unsigned long nr_pages)
+{
+	if (pin->charged <= nr_pages)
+		return;
+
+	pin->charge(pin, nr_pages - pin->charged);
+	pin->charged = nr_pages;
+}
+
 /*
  * A page of 1 GiB is larger than a window, so no two of them would be cleared
- * side by side there. So fault these in beforehand, for the whole range. If
- * that fails, whoever pins will fail as well, and say so.
+ * side by side there. So fault these in beforehand, for the whole range, if the
+ * client's limit has room for that. If it fails, whoever pins will fail as well,
+ * and say so.
  */
-static void ktask_pin_fault_in_gigantic(const struct ktask_pin_how *how,
-					unsigned long start, unsigned long end)
+static void ktask_pin_fault_in_gigantic(struct ktask_pin *pin,
+					unsigned long start, unsigned long end,
+					unsigned int gup_flags)
 {
-	struct ktask_pin_gigantic huge = { .how = *how };
+	struct ktask_pin_gigantic huge = {
+		.how = ktask_pin_how(pin, gup_flags),
+	};
+	unsigned long charged = pin->charged;
+	int err = 0;
 
-	while (ktask_pin_find_gigantic(&huge, start, end)) {
+	while (!err && ktask_pin_find_gigantic(&huge, start, end)) {
+		unsigned long size = huge.end - huge.start;
 		DEFINE_KTASK_CTL(ctl, ktask_pin_gigantic_chunk, &huge,
 				 huge.page_size);
 
-		ktask_pin_ctl_init(&ctl, how);
-		if (ktask_run((void *)huge.start, huge.end - huge.start, &ctl))
+		if (!ktask_pin_charge(pin, size / PAGE_SIZE))
 			break;
+		ktask_pin_ctl_init(&ctl, &huge.how);
+		err = ktask_run((void *)huge.start, size, &ctl);
+		ktask_pin_uncharge(pin, charged);
 		start = huge.end;
 	}
 }
@@ -261,7 +299,8 @@ static bool ktask_pin_alloc(struct ktask_pin *pin, unsigned long size)
 		return true;
 
 	pages = kvmalloc_array(size, sizeof(*pages),
-			       GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+			       GFP_KERNEL_ACCOUNT | __GFP_NOWARN |
+			       __GFP_RETRY_MAYFAIL);
 	if (!pages)
 		return pin->pages;
 
@@ -310,8 +349,10 @@ static bool ktask_pin_is_worth_it(struct ktask_pin *pin)
 }
 
 /* Let the client go on, up to some pages from here. */
-static void ktask_pin_watch(struct ktask_pin *pin, unsigned long start)
+static void ktask_pin_watch(struct ktask_pin *pin, unsigned long start,
+			    unsigned long end)
 {
+	pin->end = end;
 	pin->watched = start + KTASK_PIN_WATCH * PAGE_SIZE;
 	pin->next = 0;
 	ktask_pin_begin_to_watch(pin);
@@ -325,17 +366,23 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 		.how = ktask_pin_how(pin, gup_flags),
 		.start = start,
 	};
+	unsigned long charged = pin->charged;
 
 	nr_ahead = min(nr_ahead, max(pin->next, KTASK_PIN_FLOOR));
 	if (!ktask_pin_alloc(pin, nr_ahead))
 		return false;
 
 	nr_ahead = min(nr_ahead, pin->size);
+	if (!ktask_pin_charge(pin, nr_ahead))
+		return false;
+
 	task.end = start + nr_ahead * PAGE_SIZE;
 	task.pages = pin->pages;
 	ktask_pin_begin_to_watch(pin);
-	if (ktask_pin_run(&task))
+	if (ktask_pin_run(&task)) {
+		ktask_pin_uncharge(pin, charged);
 		return false;
+	}
 
 	pin->start = start;
 	pin->nr = nr_ahead;
@@ -348,20 +395,24 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 static void ktask_pin_begin(struct ktask_pin *pin, unsigned long start,
 			    unsigned long end, unsigned int gup_flags)
 {
-	struct ktask_pin_how how = ktask_pin_how(pin, gup_flags);
-
-	pin->end = end;
 	pin->futile = false;
-	ktask_pin_fault_in_gigantic(&how, start, end);
-	ktask_pin_watch(pin, start);
+	ktask_pin_fault_in_gigantic(pin, start, end, gup_flags);
+	ktask_pin_watch(pin, start, end);
 }
 
 /* Is there enough to do, and may helpers do it? */
 static bool ktask_pin_may(struct ktask_pin *pin, bool same_range,
 			  unsigned long nr_ahead)
 {
-	return nr_ahead >= (same_range ? KTASK_PIN_WATCH : KTASK_PIN_FLOOR) &&
-	       !pin->serial && ktask_available();
+	if (nr_ahead < (same_range ? KTASK_PIN_WATCH : KTASK_PIN_FLOOR) ||
+	    pin->serial || !time_after(jiffies, pin->refused))
+		return false;
+	if (ktask_available())
+		return true;
+
+	/* The client may ask for each single page: ask again a tick later. */
+	pin->refused = jiffies;
+	return false;
 }
 
 /* There is nothing left: pin another window, or watch, or leave it at that. */
@@ -382,7 +433,7 @@ static void ktask_pin_go_on(struct ktask_pin *pin, unsigned long start,
 	else if (ktask_pin_is_worth_it(pin))
 		pin->serial = !ktask_pin_fill(pin, start, nr_ahead, gup_flags);
 	else
-		ktask_pin_watch(pin, start);
+		ktask_pin_watch(pin, start, end);
 }
 
 /*
@@ -404,6 +455,31 @@ static unsigned long ktask_pin_alone(struct ktask_pin *pin, unsigned long start,
 	return max(ktask_pin_pages(&how, start, left, pages), 0L);
 }
 
+/**
+ * ktask_pin_claim - pages that the client need not charge any more
+ * @pin: what was pinned so far
+ * @nr_pages: pages that the client would charge now
+ * @nr_later: pages that it has taken, and will charge later
+ *
+ * What was charged beyond these and the rest of the window turns out not to
+ * count towards the limit, and is uncharged.
+ *
+ * Context: process context, may sleep.
+ *
+ * Return: for how many of @nr_pages the charge was made ahead. It is the
+ * client's from now on.
+ */
+unsigned long ktask_pin_claim(struct ktask_pin *pin, unsigned long nr_pages,
+			      unsigned long nr_later)
+{
+	unsigned long claimed = min(nr_pages, pin->charged);
+
+	pin->charged -= claimed;
+	ktask_pin_uncharge(pin, pin->nr - pin->taken + nr_later);
+	return claimed;
+}
+EXPORT_SYMBOL_GPL(ktask_pin_claim);
+
 static void ktask_pin_drop(struct ktask_pin *pin)
 {
 	unpin_user_pages(pin->pages + pin->taken, pin->nr - pin->taken);
@@ -415,21 +491,20 @@ static void ktask_pin_drop(struct ktask_pin *pin)
  * @pin: what was pinned so far
  * @start: user address of the first page
  * @nr_pages: pages wanted at most
- * @nr_ahead: pages from @start on that the client goes on to take, and that may
- *	be pinned although it has not charged them yet. 0 if only what is there
- *	may be taken
+ * @nr_ahead: pages from @start on that the client goes on to take
  * @gup_flags: as for pin_user_pages_fast()
  * @pages: filled with them
  *
  * Pages of current's address space. Each that is returned has been pinned as
  * by pin_user_pages_fast(), or as &ktask_pin.remote says, and is the client's
- * from now on.
+ * from now on. Before it charges them it asks ktask_pin_claim().
  *
  * Context: process context, may sleep. The caller must not hold mmap_lock.
  *
  * Return: the number of pages; 0 if the client has to pin them itself, because
- * there are too few, its caller may have no helper, or one of them could not be
- * pinned.
+ * there are too few, its caller may have no helper, helpers are no faster, the
+ * limit has no room for a window, one of them could not be pinned, or current
+ * was killed.
  */
 unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
 			     unsigned long nr_pages, unsigned long nr_ahead,
@@ -454,7 +529,7 @@ unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
 EXPORT_SYMBOL_GPL(ktask_pin_take);
 
 /**
- * ktask_pin_end - unpin what was pinned ahead and not taken
+ * ktask_pin_end - unpin what was pinned ahead and not taken, and uncharge it
  * @pin: it; ready to be used again afterwards
  *
  * Context: process context, may sleep.
@@ -462,7 +537,12 @@ EXPORT_SYMBOL_GPL(ktask_pin_take);
 void ktask_pin_end(struct ktask_pin *pin)
 {
 	ktask_pin_drop(pin);
+	ktask_pin_uncharge(pin, 0);
 	kvfree(pin->pages);
-	*pin = (struct ktask_pin) { .remote = pin->remote };
+	*pin = (struct ktask_pin) {
+		.remote = pin->remote,
+		.charge = pin->charge,
+		.client = pin->client,
+	};
 }
 EXPORT_SYMBOL_GPL(ktask_pin_end);

@@ -14,7 +14,12 @@ struct page;
  * struct ktask_pin - pages that were pinned ahead of their use
  * @remote: pin as pin_user_pages_remote() does with no one to drop mmap_lock:
  *	without regard to memory protection keys, and failing where userfaultfd
- *	would have to be waited for. The client's
+ *	would have to be waited for. Set by the client
+ * @charge: charges so many pages against the limit that the client's pages count
+ *	towards, or takes the charge back if negative, which cannot fail. May
+ *	sleep. NULL if there is none. Set by the client
+ * @client: for @charge. Set by the client
+ * @charged: pages that were charged and that the client has not claimed
  * @pages: room for a window of them, NULL until the first one
  * @size: room in @pages
  * @end: where the range that the client is at ends
@@ -29,11 +34,15 @@ struct page;
  * @nr: pages in the window
  * @taken: those of them that the client has got
  * @serial: nothing is pinned ahead any more
+ * @refused: when limits had no room for any helper, in jiffies; 0 at first
  *
- * Zeroes to begin with, but for @remote. The client serialises its calls.
+ * Zeroes to begin with, but for what the client sets; it serialises its calls.
  */
 struct ktask_pin {
 	bool		remote;
+	int		(*charge)(struct ktask_pin *pin, long nr_pages);
+	void		*client;
+	unsigned long	charged;
 	struct page	**pages;
 	unsigned long	size;
 	unsigned long	end;
@@ -47,12 +56,15 @@ struct ktask_pin {
 	unsigned long	nr;
 	unsigned long	taken;
 	bool		serial;
+	unsigned long	refused;
 };
 
 #ifdef CONFIG_KTASK
 unsigned long ktask_pin_take(struct ktask_pin *pin, unsigned long start,
 			     unsigned long nr_pages, unsigned long nr_ahead,
 			     unsigned int gup_flags, struct page **pages);
+unsigned long ktask_pin_claim(struct ktask_pin *pin, unsigned long nr_pages,
+			      unsigned long nr_later);
 void ktask_pin_end(struct ktask_pin *pin);
 #else
 static inline unsigned long ktask_pin_take(struct ktask_pin *pin,
@@ -61,6 +73,13 @@ static inline unsigned long ktask_pin_take(struct ktask_pin *pin,
 					   unsigned long nr_ahead,
 					   unsigned int gup_flags,
 					   struct page **pages)
+{
+	return 0;
+}
+
+static inline unsigned long ktask_pin_claim(struct ktask_pin *pin,
+					    unsigned long nr_pages,
+					    unsigned long nr_later)
 {
 	return 0;
 }

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 
 #include <linux/mempolicy.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -401,6 +402,88 @@ static int cpu_time(enum dma_api api)
 	return in_box(cpu_time_in_box, &api);
 }
 
+/*
+ * Locked memory
+ */
+
+/*
+ * Pages that a client may have pinned and not charged yet, with ktask or without:
+ * what it is watched at, and a batch
+ */
+#define UNCHARGED	(MIB(10) / PAGE)
+
+/* Who compares what is pinned with what is charged, all the while */
+struct watcher {
+	long		before;		/* pins that others hold */
+	long		uncharged;	/* the most seen, in pages */
+	unsigned int	stop;
+	unsigned int	looks;
+};
+
+/* Pages that the process is charged for: type1 and iommufd have a line each. */
+static long charged_pages(void)
+{
+	static const char *const keys[] = { "VmLck:", "VmPin:" };
+	static char text[1 << 12];
+	long kb = 0;
+	int i;
+
+	if (read_text("/proc/self/status", text, sizeof(text)) <= 0)
+		return 0;
+	for (i = 0; i < 2; i++)
+		kb += atol(strstr(text, keys[i]) + strlen(keys[i]));
+	return kb * 1024 / PAGE;
+}
+
+/* Pins are read first: what comes in between makes it look better, not worse. */
+static void *watch_locked(void *arg)
+{
+	struct watcher *watcher = arg;
+	long pins, uncharged;
+
+	while (!__atomic_load_n(&watcher->stop, __ATOMIC_SEQ_CST)) {
+		pins = pins_held() - watcher->before;
+		if (pins <= 0)
+			continue;
+		uncharged = pins - charged_pages();
+		if (uncharged > watcher->uncharged)
+			watcher->uncharged = uncharged;
+		watcher->looks++;
+	}
+	return NULL;
+}
+
+/* Whatever is pinned ahead counts as locked before that. */
+static int charged_ahead_in_box(void *arg)
+{
+	const enum dma_api *api = arg;
+	struct dma *dma = space_of(*api);
+	struct watcher watcher = { .before = pins_held() };
+	long lent = lent_here();
+	struct memory memory;
+	pthread_t thread;
+
+	if (make_memory(&memory, KIND_ANON, FRESH, MIB(128), 0))
+		return KSFT_FAIL;
+	EXPECT(!pthread_create(&thread, NULL, watch_locked, &watcher));
+	EXPECT_EQ(dma_map(dma, memory.base, memory.size, DMA_BASE, true), 0);
+	__atomic_store_n(&watcher.stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+
+	expect_lent(lent);
+	EXPECT_RANGE(watcher.looks, 1, LONG_MAX);
+	EXPECT_RANGE(watcher.uncharged, LONG_MIN, UNCHARGED);
+	EXPECT_EQ(charged_pages(), memory.size / PAGE);
+	EXPECT_EQ(dma_unmap(dma, DMA_BASE, memory.size), 0);
+	EXPECT_EQ(charged_pages(), 0);
+	return KSFT_PASS;
+}
+
+static int charged_ahead(enum dma_api api)
+{
+	return in_box(charged_ahead_in_box, &api);
+}
+
 #define ROUNDS	8
 
 /* Again and again in one process: what is left does not grow. */
@@ -552,6 +635,11 @@ TEST_F_TIMEOUT(api, one_cpu, MAP_TIMEOUT)
 TEST_F_TIMEOUT(api, cpu_time, MAP_TIMEOUT)
 {
 	map_end(_metadata, cpu_time(variant->api));
+}
+
+TEST_F_TIMEOUT(api, charged_ahead, MAP_TIMEOUT)
+{
+	map_end(_metadata, charged_ahead(variant->api));
 }
 
 TEST_F_TIMEOUT(api, drift, MAP_TIMEOUT)

@@ -286,6 +286,118 @@ static bool hugetlb_runs_out(struct memory *memory, struct dma *dma)
 }
 
 /*
+ * Allocations that fail
+ */
+
+#define FAIL_PAGES	"/sys/kernel/debug/fail_page_alloc/"
+#define FAIL_SLAB	"/sys/kernel/debug/failslab/"
+#define FAIL_OWN	"/proc/thread-self/fail-nth"
+
+/* Fail one allocation: the nth of this thread, or of all threads together. */
+struct failure {
+	bool		own;
+	unsigned int	nth;
+};
+
+struct failures {
+	enum dma_api	api;
+	bool		helpers;
+};
+
+/* Any page, and any memory that may be waited for; without a word in the log. */
+static bool prepare_failures(void)
+{
+	return write_text_to(FAIL_PAGES "ignore-gfp-wait", "N") &&
+	       write_text_to(FAIL_PAGES "ignore-gfp-highmem", "N") &&
+	       write_text_to(FAIL_PAGES "min-order", "0") &&
+	       write_text_to(FAIL_PAGES "verbose", "0") &&
+	       write_text_to(FAIL_SLAB "ignore-gfp-wait", "N") &&
+	       write_text_to(FAIL_SLAB "verbose", "0");
+}
+
+static bool arm(const struct failure *failure, int own)
+{
+	char nth[16];
+	int len = snprintf(nth, sizeof(nth), "%u", failure->nth);
+
+	if (failure->own)
+		return write(own, nth, len) == len;
+	return write_text_to(FAIL_PAGES "interval", nth) &&
+	       write_text_to(FAIL_PAGES "times", "1") &&
+	       write_text_to(FAIL_PAGES "probability", "100");
+}
+
+/* Did anything fail? From now on nothing does. */
+static bool disarm(const struct failure *failure, int own)
+{
+	char left[16] = "";
+
+	if (failure->own) {
+		EXPECT(pread(own, left, sizeof(left) - 1, 0) > 0);
+		EXPECT(write(own, "0", 1) == 1);
+		return !atoi(left);
+	}
+	EXPECT(write_text_to(FAIL_PAGES "probability", "0"));
+	EXPECT(read_text(FAIL_PAGES "times", left, sizeof(left)) > 0);
+	return !atoi(left);
+}
+
+static bool map_with_failure(struct dma *dma, const struct failure *failure)
+{
+	int own = open(FAIL_OWN, O_RDWR), ret;
+	struct charges before;
+	struct memory memory;
+	bool failed;
+
+	if (!EXPECT(own >= 0) || !make_fresh(&memory, WORTH))
+		return false;
+	take_charges(&before);
+	EXPECT(arm(failure, own));
+	ret = dma_map(dma, memory.base, memory.size, DMA_BASE, true);
+	failed = disarm(failure, own);
+	close(own);
+	/* iommufd has other errors for it than ENOMEM too, with no helpers. */
+	EXPECT(!ret || failed);
+	if (!ret)
+		EXPECT_EQ(dma_unmap(dma, DMA_BASE, memory.size), 0);
+	expect_unharmed(dma, &before);
+	EXPECT(!munmap(memory.base, memory.size));
+	return failed;
+}
+
+/* Early ones are the caller's own, of slabs too; late ones of pages, by anyone. */
+static int failures_in_box(void *arg)
+{
+	static const struct failure list[] = {
+		{ true, 1 }, { true, 2 }, { true, 3 }, { true, 5 },
+		{ true, 8 }, { true, 13 }, { true, 2500 }, { true, 5000 },
+		{ false, 100 }, { false, 3000 }, { false, 5000 },
+		{ false, 9000 },
+	};
+	struct failures *failures = arg;
+	struct dma *dma = space_of(failures->api);
+	long lent = lent_here();
+	unsigned int i, failed = 0;
+
+	if (!prepare_failures())
+		return skip("kernel without CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAILSLAB");
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		failed += map_with_failure(dma, &list[i]);
+	EXPECT_RANGE(failed, ARRAY_SIZE(list) / 2, ARRAY_SIZE(list));
+	if (failures->helpers)
+		expect_lent(lent);
+	return KSFT_PASS;
+}
+
+/* No memory for the pages, or for what holds them together. */
+static int allocation_fails(enum dma_api api, bool helpers)
+{
+	struct failures failures = { .api = api, .helpers = helpers };
+
+	return in_box(failures_in_box, &failures);
+}
+
+/*
  * userfaultfd
  */
 
@@ -939,14 +1051,21 @@ TEST_F_TIMEOUT(api, hugetlb_runs_out, MAP_TIMEOUT)
 	map_end(_metadata, ask_early(variant->api, hugetlb_runs_out, EFAULT));
 }
 
+TEST_F_TIMEOUT(api, allocation_fails, MAP_TIMEOUT)
+{
+	map_end(_metadata, both(allocation_fails, variant->api));
+}
+
 TEST_F_TIMEOUT(api, rlimit_in_the_middle, MAP_TIMEOUT)
 {
-	map_end(_metadata, ask_early(variant->api, locked_half, ENOMEM));
+	map_end(_metadata,
+		ask_about(variant->api, locked_half, ENOMEM, ENOMEM));
 }
 
 TEST_F_TIMEOUT(api, rlimit_too_low_by_a_page, MAP_TIMEOUT)
 {
-	map_end(_metadata, ask_early(variant->api, locked_all_but_one, ENOMEM));
+	map_end(_metadata,
+		ask_about(variant->api, locked_all_but_one, ENOMEM, ENOMEM));
 }
 
 TEST_F_TIMEOUT(api, rlimit_just_enough, MAP_TIMEOUT)
