@@ -5,18 +5,19 @@
  * A task is the part of an address range that has page tables, in bytes; its
  * chunks are multiples of PMD_SIZE of that and begin at a multiple of PMD_SIZE,
  * so no two threads ever share a page-table page. What has no page tables costs
- * nothing to unmap, and programs reserve terabytes of it. Each chunk has an mmu_gather of its
- * own: it flushes what it has cleared before it frees it, and needs nothing of
- * the caller's gather, which goes on to free the page tables when all chunks
- * are done.
+ * nothing to unmap, and programs reserve terabytes of it. Each chunk has an
+ * mmu_gather of its own: it flushes what it has cleared before it frees it, and
+ * needs nothing of the caller's gather, which goes on to free the page tables
+ * when all chunks are done.
  *
  * A chunk may lie within one VMA or cover thousands. What concerns a VMA as a
  * whole is done once, by the caller, before the task starts: uprobes, and the
- * whole of hugetlb and PFN mappings. So are MMU notifiers, by our callers.
+ * whole of hugetlb and PFN mappings. So are MMU notifiers for the range, by our
+ * callers.
  *
  * A chunk's gather is nested in the caller's, so each chunk ends with a flush
- * of the whole TLB on the CPUs that use the address space. The caller's CPU is
- * none of them: see ktask_unmap_leave_mm().
+ * of the whole TLB on the CPUs that use the address space. Where a CPU can stop
+ * using it, the caller's does so: see ktask_unmap_leave_mm().
  *
  * The caller holds mmap_lock, or owns VMAs that it has already detached, and
  * waits for all threads; that is why helpers may walk VMAs and page tables
@@ -42,7 +43,7 @@
  * tenth of a second. It also bounds what ktask_unmap_iter() reads of page
  * tables under a spinlock.
  */
-#define KTASK_UNMAP_CHUNK_MAX	SZ_64M
+#define KTASK_UNMAP_CHUNK_MAX	max(SZ_64M, PMD_SIZE)
 
 /**
  * struct ktask_unmap - a range of addresses to unmap
@@ -162,15 +163,30 @@ static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
 	return vma && vma->vm_start < unmap->end ? vma : NULL;
 }
 
-/*
- * The first PMD from @addr on that has a page table or a huge page, or @end.
- * Page tables that a range has are freed by its owner only, when all is
- * unmapped, but for those that khugepaged retracts: hence no look below a PMD.
- */
-static unsigned long ktask_unmap_populated(struct mm_struct *mm,
-					   unsigned long addr,
-					   unsigned long end)
+/* The next PMD of the table that @pud refers to which is in use, or @end */
+static unsigned long ktask_unmap_find_pmd(pud_t *pud, unsigned long addr,
+					  unsigned long end)
 {
+	while (addr < end && pmd_none(pmdp_get_lockless(pmd_offset(pud, addr))))
+		addr = pmd_addr_end(addr, end);
+	return addr;
+}
+
+/*
+ * Advance past the first PMD from @position on that has a page table or a huge
+ * page, up to the next one in the same PMD table, or to the end of that. As
+ * looking costs something too, a PMD table that has none is as good as one.
+ * Returns false if there is no PMD table any more.
+ *
+ * Page tables that a range has are freed by its owner only, when all is
+ * unmapped, but for those that khugepaged retracts, hence no look below a PMD,
+ * and for PMD tables that hugetlbfs shares, whose entries mean nothing here.
+ */
+static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
+			     unsigned long end)
+{
+	unsigned long addr = *position;
+
 	while (addr < end) {
 		pgd_t *pgd = pgd_offset(mm, addr);
 		p4d_t *p4d;
@@ -186,20 +202,24 @@ static unsigned long ktask_unmap_populated(struct mm_struct *mm,
 			continue;
 		}
 		pud = pud_offset(p4d, addr);
-		/* Only hugetlbfs and DAX have pages of this size. */
+		/* VMAs that have pages of this size are unmapped serially. */
 		if (pud_none(pudp_get(pud)) || pud_leaf(pudp_get(pud))) {
 			addr = pud_addr_end(addr, end);
 			continue;
 		}
-		if (!pmd_none(pmdp_get_lockless(pmd_offset(pud, addr))))
-			return addr;
+		end = pud_addr_end(addr, end);
+		addr = ktask_unmap_find_pmd(pud, addr, end);
 		addr = pmd_addr_end(addr, end);
+		*position = ktask_unmap_find_pmd(pud, addr, end);
+		return true;
 	}
-	return end;
+	*position = end;
+	return false;
 }
 
 /*
- * Advance by @nsteps bytes of what has page tables, in whole PMDs.
+ * Advance by @nsteps bytes of what has page tables, in whole PMDs. A PMD table
+ * with nothing in it counts as one PMD.
  *
  * Returns the new address and, through @left, what lies beyond the last table.
  */
@@ -207,18 +227,10 @@ static unsigned long ktask_unmap_advance(const struct ktask_unmap *unmap,
 					 unsigned long addr, size_t nsteps,
 					 size_t *left)
 {
-	unsigned long end = round_up(min(unmap->end, unmap->mm->task_size),
-				     PMD_SIZE);
+	unsigned long end = min(unmap->end, unmap->mm->task_size);
 
-	while (nsteps) {
-		unsigned long next = ktask_unmap_populated(unmap->mm, addr,
-							   end);
-
-		if (next >= end)
-			break;
-		addr = next + PMD_SIZE;
+	while (nsteps && ktask_unmap_step(unmap->mm, &addr, end))
 		nsteps -= min(nsteps, PMD_SIZE);
-	}
 	*left = nsteps;
 	return addr;
 }
@@ -257,25 +269,31 @@ static size_t ktask_unmap_size(const struct ktask_unmap *unmap)
  *
  * Being lazy alone would not do: nested flushes do not spare lazy CPUs, and an
  * NMI that looks at user memory has to find that it must not.
+ *
+ * Only x86 has leave_mm(). Elsewhere the caller stays.
  */
 static void ktask_unmap_leave_mm(struct mm_struct *mm)
 {
+#ifdef leave_mm
 	if (current->mm != mm)
 		return;
 
 	guard(irq)();
 	enter_lazy_tlb(mm, current);
 	leave_mm();
+#endif
 }
 
 /* Catches up on the flushes that were missed. */
 static void ktask_unmap_return_to_mm(struct mm_struct *mm)
 {
+#ifdef leave_mm
 	if (current->mm != mm)
 		return;
 
 	guard(irq)();
 	switch_mm_irqs_off(mm, mm, current);
+#endif
 }
 
 static int ktask_unmap_chunk(void *start, void *end, void *arg)
@@ -292,16 +310,22 @@ static int ktask_unmap_chunk(void *start, void *end, void *arg)
 	if (first >= last)
 		return 0;
 
+	ktask_unmap_walk_init(&walk, unmap, first);
+	vma = ktask_unmap_next(&walk);
+	if (!vma || vma->vm_start >= last)
+		return 0;
+
 	ktask_unmap_leave_mm(unmap->mm);
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
 	else
 		tlb_gather_mmu(&tlb, unmap->mm);
 
-	ktask_unmap_walk_init(&walk, unmap, first);
-	while ((vma = ktask_unmap_next(&walk)) && vma->vm_start < last)
+	do {
 		unmap_page_range(&tlb, vma, max(vma->vm_start, first),
 				 min(vma->vm_end, last), unmap->details);
+		vma = ktask_unmap_next(&walk);
+	} while (vma && vma->vm_start < last);
 
 	tlb_finish_mmu(&tlb);
 	return 0;
