@@ -8,13 +8,17 @@
  * know nothing of the helper: a migration does not have to move it and the
  * removal of the cgroup does not have to wait for it. The css_set keeps its
  * csses, and with them the caller's task_group and memcg, for as long as the
- * loan lasts. No lock of the cgroup core is taken.
+ * loan lasts; but they may be offline. Who charges to a css without keeping a
+ * reference has to look: hugetlb_cgroup charges the next one above instead. No
+ * lock of the cgroup core is taken, but by the last reference to go.
  */
 #include <linux/memcontrol.h>
 #include <linux/psi.h>
 
 #include "cgroup-internal.h"
+#ifdef CONFIG_CPUSETS
 #include "cpuset-internal.h"
+#endif
 
 #include "../ktask/internal.h"
 

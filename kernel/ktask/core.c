@@ -137,12 +137,12 @@ static bool ktask_is_range(struct ktask_job *job)
 }
 
 /*
- * Claim the next units of a part of the task: a compare and exchange instead
+ * Cut the next units off a part of the task: a compare and exchange instead
  * of an addition, because chunks get smaller as the rest does, and because it
  * cannot run past the end of a task of almost SIZE_MAX units.
  */
-static bool ktask_claim(struct ktask_job *job, struct ktask_node *kn,
-			struct ktask_chunk *chunk)
+static bool ktask_cut(struct ktask_job *job, struct ktask_node *kn,
+		      struct ktask_chunk *chunk)
 {
 	unsigned int threads = 1 + atomic_read(&job->loan.nr);
 	long next = atomic_long_read(&kn->kn_next);
@@ -168,7 +168,7 @@ static bool ktask_take_from(struct ktask_job *job, struct ktask_node *kn,
 	void *arg = job->ctl->kc_func_arg;
 
 	if (ktask_is_range(job)) {
-		if (!ktask_claim(job, kn, chunk))
+		if (!ktask_cut(job, kn, chunk))
 			return false;
 		chunk->start = iter(kn->kn_start, chunk->first, arg);
 		chunk->end = iter(chunk->start, chunk->units, arg);
@@ -176,7 +176,7 @@ static bool ktask_take_from(struct ktask_job *job, struct ktask_node *kn,
 	}
 
 	guard(spinlock)(&job->lock);
-	if (!ktask_claim(job, kn, chunk))
+	if (!ktask_cut(job, kn, chunk))
 		return false;
 	chunk->start = kn->kn_position;
 	chunk->end = iter(chunk->start, chunk->units, arg);
@@ -286,6 +286,21 @@ static bool ktask_help(struct ktask_worker *worker, void *arg)
 	return !list_empty(&worker->failed_node);
 }
 
+/* Whose part is the next helper to start with? Not one that is done. */
+static struct ktask_node *ktask_next_node(struct ktask_job *job)
+{
+	struct ktask_node *kn;
+	size_t i;
+
+	for (i = 0; i < job->nr_nodes; i++) {
+		kn = &job->nodes[job->next_node];
+		job->next_node = (job->next_node + 1) % job->nr_nodes;
+		if (ktask_node_left(kn))
+			break;
+	}
+	return kn;
+}
+
 /* Take on helpers, as many as the rest is worth and the budget allows. */
 static void ktask_recruit(struct ktask_job *job)
 {
@@ -301,13 +316,11 @@ static void ktask_recruit(struct ktask_job *job)
 		    ktask_helpers_for_time(left, job->cost_units,
 					   job->cost_ns));
 
-	while (atomic_read(&job->loan.nr) < want) {
-		struct ktask_node *kn = &job->nodes[job->next_node];
-
-		if (!ktask_loan_extend(&job->loan, want, kn->kn_nid))
+	while (atomic_read(&job->loan.nr) < want)
+		if (!ktask_loan_extend(&job->loan, want,
+				       ktask_next_node(job)->kn_nid))
 			break;
-		job->next_node = (job->next_node + 1) % job->nr_nodes;
-	}
+	ktask_loan_spread(&job->loan);
 }
 
 /* The caller's part of a task. */

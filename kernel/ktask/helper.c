@@ -6,7 +6,7 @@
  * belonged to the caller's cgroups: it wears the caller's css_set, runs on the
  * caller's CPUs, and allocates with the caller's memcg, memory policy and
  * mems_allowed. Everything that decides where it runs is set by the lender
- * while the helper sleeps, so that it never runs a cycle outside the caller's
+ * before the helper starts, so that it never works a cycle outside the caller's
  * limits; the rest it puts on itself.
  *
  * Nobody who needs a helper waits for one to be created: a task takes an idle
@@ -28,9 +28,11 @@
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/moduleparam.h>
+#include <linux/oom.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched.h>
 #include <linux/sched/cputime.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
@@ -74,7 +76,7 @@ enum ktask_helper_state {
  * @leaving: it found that it is one too many, and is part of the loan's count
  *	of those
  * @shed: the cgroup whose cap it leaves for, or NULL
- * @near_caller: memory policy that it uses for a caller without one
+ * @mempolicy: copy of the caller's memory policy, or one that stands for none
  * @worker: the core's
  */
 struct ktask_helper {
@@ -90,7 +92,7 @@ struct ktask_helper {
 	bool			leaving;
 	struct task_group	*shed;
 #ifdef CONFIG_NUMA
-	struct mempolicy	near_caller;
+	struct mempolicy	mempolicy;
 #endif
 	struct ktask_worker	worker;
 };
@@ -160,20 +162,25 @@ static unsigned int ktask_pool_max(struct ktask_pool *pool)
 	return max(cpumask_weight(cpumask_of_node(pool->nid)), 1U);
 }
 
+/*
+ * One that is on its way to sleep is left alone: what perf counts for a cgroup
+ * it tells apart when threads are switched, so a helper must not come from one
+ * cgroup to the next without that.
+ */
 static struct ktask_helper *ktask_pool_take(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
 
 	guard(spinlock)(&pool->lock);
-	helper = list_first_entry_or_null(&pool->idle, struct ktask_helper,
-					  node);
-	if (!helper)
-		return NULL;
-
-	list_del(&helper->node);
-	pool->nr_idle--;
-	pool->nr_unused = min(pool->nr_unused, pool->nr_idle);
-	return helper;
+	list_for_each_entry(helper, &pool->idle, node) {
+		if (task_curr(helper->task))
+			continue;
+		list_del(&helper->node);
+		pool->nr_idle--;
+		pool->nr_unused = min(pool->nr_unused, pool->nr_idle);
+		return helper;
+	}
+	return NULL;
 }
 
 static void ktask_pool_put(struct ktask_helper *helper)
@@ -248,6 +255,8 @@ static bool ktask_helper_create(struct ktask_pool *pool)
 		return false;
 	}
 	set_user_nice(helper->task, MAX_NICE);
+	/* Nobody but ktask moves it: no cpuset, no cgroup, no administrator. */
+	kthread_bind_mask(helper->task, housekeeping_cpumask(HK_TYPE_KTHREAD));
 	/* It puts itself into the pool. */
 	wake_up_process(helper->task);
 	return true;
@@ -291,6 +300,9 @@ static bool ktask_pool_shrink(struct ktask_pool *pool)
 		pool->nr--;
 	}
 
+	/* Where its last caller had it, it might never run again. */
+	set_cpus_allowed_ptr(helper->task,
+			     housekeeping_cpumask(HK_TYPE_KTHREAD));
 	kthread_stop(helper->task);
 	ktask_helper_free(helper);
 	return true;
@@ -320,6 +332,17 @@ static void ktask_pool_manage(struct work_struct *work)
 			   msecs_to_jiffies(READ_ONCE(ktask_pool_idle_ms)) + 1);
 }
 
+/* Work for a SCHED_IDLE caller is no more urgent than the caller. */
+static void ktask_helper_set_idle(struct task_struct *helper, bool idle)
+{
+	static const struct sched_param param;
+
+	int policy = idle ? SCHED_IDLE : SCHED_NORMAL;
+
+	if (helper->policy != policy)
+		sched_setscheduler_nocheck(helper, policy, &param);
+}
+
 /*
  * Put a helper on the CPUs of its node, if the caller may use any of them, or
  * on all that the caller may use. Fails if these CPUs have just gone.
@@ -327,6 +350,7 @@ static void ktask_pool_manage(struct work_struct *work)
 static bool ktask_helper_place(struct ktask_helper *helper,
 			       struct ktask_loan *loan, int nid)
 {
+	ktask_helper_set_idle(helper->task, loan->caller->policy == SCHED_IDLE);
 	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus, UINT_MAX);
 	if (nid >= 0 && nid < MAX_NUMNODES && node_online(nid) &&
 	    cpumask_intersects(helper->cpus, cpumask_of_node(nid)))
@@ -336,7 +360,7 @@ static bool ktask_helper_place(struct ktask_helper *helper,
 	       !set_cpus_allowed_ptr(helper->task, helper->cpus);
 }
 
-/* Take the helper out of the caller's cgroups; it sleeps, or is current. */
+/* Take the helper out of the caller's cgroups: current, or one cancelled. */
 static void ktask_helper_leave(struct ktask_helper *helper)
 {
 	ktask_cset_leave(helper->task);
@@ -365,6 +389,8 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		.job = job,
 		.helpers = LIST_HEAD_INIT(loan->helpers),
 		.last_refused = NR_KTASK_LIMITS,
+		.looked = jiffies - 1,
+		.spread = jiffies - 1,
 	};
 	spin_lock_init(&loan->lock);
 }
@@ -379,14 +405,27 @@ static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 	return false;
 }
 
+/*
+ * Do the caller's limits have a CPU that nobody of its cgroups uses? All CPUs
+ * are looked at for that, so once per tick.
+ */
+static bool ktask_loan_has_cpu(struct ktask_loan *loan)
+{
+	if (time_after(jiffies, loan->looked)) {
+		loan->looked = jiffies;
+		loan->spare = ktask_spare_cpus(loan->caller);
+	}
+	return loan->spare > 0;
+}
+
 /**
  * ktask_loan_extend - take on one more helper, if the caller's budget has room
  * @loan: the loan of current
  * @want: helpers that the task is worth
  * @nid: NUMA node that the helper should run on, or NUMA_NO_NODE
  *
- * Context: process context. Allocates nothing, waits for no thread to be
- * created.
+ * Context: process context, may sleep until the helper is off a CPU that it may
+ * not use. Allocates nothing, waits for no thread to be created.
  *
  * Return: true if a helper was lent.
  */
@@ -404,7 +443,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_LEND))
 		return ktask_loan_refused(loan, KTASK_LIMIT_QUOTA);
 
-	if (ktask_spare_cpus(loan->caller) <= 0)
+	if (!ktask_loan_has_cpu(loan))
 		return ktask_loan_refused(loan, KTASK_LIMIT_BUSY);
 
 	cset = ktask_cset_get(loan->caller);
@@ -434,6 +473,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	ktask_cset_enter(helper->task, cset);
 
 	loan->last_refused = NR_KTASK_LIMITS;
+	loan->spare--;
 	atomic_inc(&loan->nr);
 	ktask_trace_lend(loan, helper->task);
 
@@ -445,6 +485,40 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	atomic_set_release(&helper->state, KTASK_HELPER_LENT);
 	wake_up_process(helper->task);
 	return true;
+}
+
+/**
+ * ktask_loan_spread - leave a CPU that is shared for that of a helper
+ * @loan: the loan of current
+ *
+ * A CPU is not idle with a helper on it, at whatever nice value. So the load
+ * balancer is in no hurry to bring the caller there from a CPU that it shares
+ * with others; without helpers it would. Once per tick, therefore, see to it
+ * here: it is the helper who is to take turns with others.
+ *
+ * Context: process context, may sleep.
+ */
+void ktask_loan_spread(struct ktask_loan *loan)
+{
+	int here = raw_smp_processor_id(), better = -1;
+	struct ktask_helper *helper;
+	unsigned int nr_here = 0;
+
+	if (!atomic_read(&loan->nr) || !time_after(jiffies, loan->spread) ||
+	    rt_or_dl_task(current))
+		return;
+
+	loan->spread = jiffies;
+	scoped_guard(spinlock, &loan->lock)
+		list_for_each_entry(helper, &loan->helpers, node) {
+			if (task_cpu(helper->task) == here)
+				nr_here++;
+			else if (ktask_sched_has_cpu(helper->task))
+				better = task_cpu(helper->task);
+		}
+
+	if (better >= 0 && ktask_sched_shares_cpu(nr_here))
+		ktask_sched_go_to(better);
 }
 
 /* Take back the helpers that have not started. */
@@ -490,7 +564,8 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 /*
  * Wait for a helper as for the owner of an rt_mutex, which it is made for this:
  * so it inherits current's priority or deadline, as these may change, until it
- * is done. RCU does the same for readers that a grace period waits for.
+ * is done. RCU does the same for readers that a grace period waits for. As with
+ * any rt_mutex, current spins while the helper runs on another CPU.
  */
 static void ktask_loan_boost(struct ktask_loan *loan,
 			     struct ktask_helper *helper)
@@ -544,8 +619,12 @@ static void ktask_loan_kill(struct ktask_loan *loan)
 		return;
 
 	loan->killed = true;
-	list_for_each_entry(helper, &loan->helpers, node)
+	list_for_each_entry(helper, &loan->helpers, node) {
+		/* So that it may use the reserves, and has nobody else killed */
+		if (tsk_is_oom_victim(current))
+			WRITE_ONCE(helper->task->signal->oom_mm, loan->mm);
 		send_sig(SIGKILL, helper->task, 1);
+	}
 }
 
 /* The caller answers for the page faults of its helpers as for its own. */
@@ -625,6 +704,28 @@ static bool ktask_too_busy(struct ktask_helper *helper)
 	return ktask_spare_cpus(helper->loan->caller) < 0;
 }
 
+/* Nodes that a task may have memory from, as its cpuset says */
+static nodemask_t ktask_mems_of(struct task_struct *task)
+{
+#ifdef CONFIG_CPUSETS
+	guard(task_lock)(task);
+	return task->mems_allowed;
+#else
+	return node_states[N_MEMORY];
+#endif
+}
+
+static bool ktask_has_mems_of(struct task_struct *caller)
+{
+#ifdef CONFIG_CPUSETS
+	/* data_race: what changes just now is seen before the next chunk. */
+	return data_race(nodes_equal(current->mems_allowed,
+				     caller->mems_allowed));
+#else
+	return true;
+#endif
+}
+
 /* The limit that a helper has to leave for, NR_KTASK_LIMITS if there is none. */
 static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 {
@@ -634,7 +735,8 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	helper->shed = ktask_cap_shed(helper->cset);
 	if (helper->shed)
 		return KTASK_LIMIT_CAP;
-	if (!ktask_cset_is_current(helper->cset, loan->caller))
+	if (!ktask_cset_is_current(helper->cset, loan->caller) ||
+	    !ktask_has_mems_of(loan->caller))
 		return KTASK_LIMIT_MOVED;
 	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask))
 		return KTASK_LIMIT_CPUS;
@@ -655,7 +757,7 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
  * @helper: current's
  *
  * Return: false if it has to leave: because its caller has moved to another
- * cgroup or to other CPUs, a cap was lowered below what is on loan, the
+ * cgroup, to other CPUs or to other memory nodes, a cap was lowered below what is on loan, the
  * caller's CPUs or quota have shrunk, what is left of the quota is the caller's
  * to use, the cgroup's own threads need the CPUs, or somebody else has less of
  * a cap or of the pool.
@@ -691,11 +793,6 @@ struct ktask_outfit {
 	unsigned int		memalloc_flags;
 };
 
-/*
- * The caller cannot change its memory policy while it is in ktask_run(), so
- * borrowing the pointer is safe. A cpuset may rebind the policy in place, as
- * it may for the caller.
- */
 static struct mempolicy *ktask_swap_mempolicy(struct mempolicy *policy)
 {
 #ifdef CONFIG_NUMA
@@ -708,23 +805,30 @@ static struct mempolicy *ktask_swap_mempolicy(struct mempolicy *policy)
 }
 
 /*
- * Without a policy memory comes from the node that a thread runs on. What is
- * meant is the caller's, wherever the helper runs.
+ * A copy of the caller's policy, which cpusets may rebind in place, each that of
+ * its own tasks. Where it says that memory is to come from near the thread that
+ * runs, what is meant is the caller, wherever the helper runs.
  */
-static struct mempolicy *ktask_lend_mempolicy(struct ktask_helper *helper,
+static struct mempolicy *ktask_copy_mempolicy(struct ktask_helper *helper,
 					      struct task_struct *caller)
 {
 #ifdef CONFIG_NUMA
-	if (caller->mempolicy)
-		return caller->mempolicy;
+	struct mempolicy *policy = &helper->mempolicy;
+	int nid = cpu_to_node(task_cpu(caller));
 
-	helper->near_caller = (struct mempolicy) {
-		.refcnt = ATOMIC_INIT(1),
+	*policy = (struct mempolicy) {
 		.mode = MPOL_PREFERRED,
 		.flags = MPOL_F_MOF | MPOL_F_MORON,
-		.nodes = nodemask_of_node(cpu_to_node(task_cpu(caller))),
+		.nodes = nodemask_of_node(nid),
 	};
-	return &helper->near_caller;
+	scoped_guard(task_lock, caller)
+		if (caller->mempolicy && caller->mempolicy->mode != MPOL_LOCAL)
+			*policy = *caller->mempolicy;
+
+	atomic_set(&policy->refcnt, 1);
+	if (policy->home_node == NUMA_NO_NODE)
+		policy->home_node = nid;
+	return policy;
 #else
 	return NULL;
 #endif
@@ -740,8 +844,8 @@ static void ktask_outfit_wear(struct ktask_outfit *old,
 						   PF_MEMALLOC_NOFS |
 						   PF_MEMALLOC_PIN));
 	old->memcg = set_active_memcg(ktask_cset_memcg(helper->cset));
-	old->mempolicy = ktask_swap_mempolicy(ktask_lend_mempolicy(helper, caller));
-	set_mems_allowed(cpuset_mems_allowed(caller));
+	old->mempolicy = ktask_swap_mempolicy(ktask_copy_mempolicy(helper, caller));
+	set_mems_allowed(ktask_mems_of(caller));
 	if (helper->loan->mm)
 		kthread_use_mm(helper->loan->mm);
 }
@@ -822,6 +926,7 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 		ktask_hand_over(loan, &before);
 		if (signal_pending(current))
 			flush_signals(current);
+		WRITE_ONCE(current->signal->oom_mm, NULL);
 		if (loan->boosted == helper) {
 			loan->boosted = NULL;
 			rt_mutex_futex_unlock(&loan->boost.rtmutex);
@@ -840,8 +945,6 @@ static int ktask_helper_main(void *data)
 {
 	struct ktask_helper *helper = data;
 
-	/* The pool alone decides which cgroups a helper is in. */
-	cgroup_init_kthreadd();
 	/* Only the kernel can send it: see ktask_loan_kill(). */
 	allow_kernel_signal(SIGKILL);
 	ktask_pool_put(helper);

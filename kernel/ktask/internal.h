@@ -133,6 +133,10 @@ struct ktask_owed {
  * @boosted: the helper that a real-time caller waits for
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
+ * @looked: when the caller last looked at what else runs, in jiffies
+ * @spare: CPUs that it then found idle, less helpers lent since; the caller's
+ * @spread: when the caller last looked whether a helper has the better CPU, in
+ *	jiffies
  * @stats: sums over helpers and chunks
  * @owed: what helpers did in the caller's name
  *
@@ -155,6 +159,9 @@ struct ktask_loan {
 	struct ktask_helper	*boosted;
 	unsigned long		refused;
 	enum ktask_limit	last_refused;
+	unsigned long		looked;
+	int			spare;
+	unsigned long		spread;
 	u64			stats[NR_KTASK_STATS];
 	struct ktask_owed	owed;
 };
@@ -164,6 +171,7 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		     bool (*work)(struct ktask_worker *worker, void *job),
 		     void *job);
 bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid);
+void ktask_loan_spread(struct ktask_loan *loan);
 void ktask_loan_settle(struct ktask_loan *loan);
 bool ktask_helper_may_stay(struct ktask_helper *helper);
 void ktask_helper_release(struct ktask_helper *helper);
@@ -186,6 +194,11 @@ int ktask_spare_cpus(struct task_struct *caller);
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough);
 bool ktask_sched_fetch(struct task_struct *helper);
+bool ktask_sched_shares_cpu(unsigned int nr_helpers);
+bool ktask_sched_has_cpu(struct task_struct *helper);
+
+/* ../sched/core.c */
+void ktask_sched_go_to(int cpu);
 void ktask_sched_move(struct task_struct *helper);
 
 /* ../sched/ktask_cgroup.c */

@@ -1054,6 +1054,7 @@ struct test_outfit {
 	atomic_t		other_cset;
 	atomic_t		other_cpus;
 	atomic_t		other_nice;
+	atomic_t		other_class;
 	atomic_t		other_flags;
 	atomic_t		other_mems;
 	atomic_t		other_policy;
@@ -1079,15 +1080,19 @@ static bool test_same_mems(struct task_struct *caller)
 #endif
 }
 
-/* Without a policy of its own, what is the caller's is what is near it. */
+/* A copy; and where nothing is said, what is near the caller. */
 static bool test_same_policy(struct task_struct *caller)
 {
 #ifdef CONFIG_NUMA
-	struct mempolicy *policy = current->mempolicy;
+	struct mempolicy *policy = current->mempolicy, *said = caller->mempolicy;
 
-	if (caller->mempolicy)
-		return policy == caller->mempolicy;
-	return policy && policy->mode == MPOL_PREFERRED &&
+	if (!policy || policy == said)
+		return false;
+	if (said && said->mode != MPOL_LOCAL)
+		return policy->mode == said->mode &&
+		       nodes_equal(policy->nodes, said->nodes) &&
+		       policy->home_node != NUMA_NO_NODE;
+	return policy->mode == MPOL_PREFERRED &&
 	       nodes_weight(policy->nodes) == 1;
 #else
 	return true;
@@ -1112,6 +1117,8 @@ static int test_outfit_thread(void *start, void *end, void *arg)
 		/* The caller's is lent while it waits. */
 		if (nice != MAX_NICE && nice != task_nice(caller))
 			atomic_inc(&o->other_nice);
+		if (current->policy != caller->policy)
+			atomic_inc(&o->other_class);
 		if ((current->flags & TEST_MEMALLOC) != o->memalloc)
 			atomic_inc(&o->other_flags);
 		if (!test_same_mems(caller))
@@ -1135,6 +1142,7 @@ static void test_outfit_run(struct kunit *test, struct test_outfit *o)
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cset), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cpus), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_nice), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_class), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_flags), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_mems), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_policy), 0);
@@ -1157,10 +1165,34 @@ static void test_helpers_take_part(struct kunit *test)
 		   atomic_read(&o.task->most_running));
 }
 
+/* Run with a memory policy, which stays untouched. */
+static void test_outfit_with_policy(struct kunit *test, struct test_outfit *o,
+				    unsigned short mode)
+{
+#ifdef CONFIG_NUMA
+	struct mempolicy policy = {
+		.refcnt = ATOMIC_INIT(1),
+		.mode = mode,
+		.nodes = node_states[N_MEMORY],
+		.home_node = NUMA_NO_NODE,
+	};
+	struct mempolicy *saved = current->mempolicy;
+
+	scoped_guard(task_lock, current)
+		current->mempolicy = &policy;
+	test_outfit_run(test, o);
+	scoped_guard(task_lock, current)
+		current->mempolicy = saved;
+	KUNIT_EXPECT_EQ(test, atomic_read(&policy.refcnt), 1);
+	KUNIT_EXPECT_EQ(test, policy.home_node, NUMA_NO_NODE);
+#endif
+}
+
 /* What a caller changes about itself its next helpers take over. */
 static void test_helpers_follow_caller(struct kunit *test)
 {
 	struct test_outfit o = { .task = test_task_new(test, 60, 1) };
+	static const struct sched_param param;
 	cpumask_var_t saved, two;
 	unsigned int flags;
 	int cpu;
@@ -1189,6 +1221,14 @@ static void test_helpers_follow_caller(struct kunit *test)
 	set_user_nice(current, 5);
 	test_outfit_run(test, &o);
 	set_user_nice(current, 0);
+	sched_setscheduler_nocheck(current, SCHED_IDLE, &param);
+	test_outfit_run(test, &o);
+	sched_setscheduler_nocheck(current, SCHED_NORMAL, &param);
+	test_outfit_run(test, &o);
+
+	test_outfit_with_policy(test, &o, MPOL_BIND);
+	test_outfit_with_policy(test, &o, MPOL_LOCAL);
+	KUNIT_EXPECT_GT(test, atomic_read(&o.helpers_chunks), 0);
 
 	free_cpumask_var(two);
 	free_cpumask_var(saved);

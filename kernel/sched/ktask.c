@@ -62,12 +62,22 @@ void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
 	budget->tg = tg;
 }
 
-static bool ktask_cpu_usable(int cpu)
+static bool ktask_cpu_isolated(int cpu)
 {
-	return cpu_active(cpu) &&
-	       housekeeping_cpu(cpu, HK_TYPE_DOMAIN) &&
-	       housekeeping_cpu(cpu, HK_TYPE_KTHREAD) &&
-	       !cpuset_cpu_is_isolated(cpu);
+	return !housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
+	       !housekeeping_cpu(cpu, HK_TYPE_KTHREAD) ||
+	       cpuset_cpu_is_isolated(cpu);
+}
+
+/* Isolated CPUs are left alone, unless the caller may run on no others. */
+static bool ktask_lives_isolated(const struct cpumask *allowed)
+{
+	int cpu;
+
+	for_each_cpu_and(cpu, allowed, cpu_active_mask)
+		if (!ktask_cpu_isolated(cpu))
+			return false;
+	return true;
 }
 
 /**
@@ -76,34 +86,27 @@ static bool ktask_cpu_usable(int cpu)
  * @usable: where to put the result, or NULL
  * @enough: stop counting at this number, at least 1
  *
- * Isolated CPUs are left alone, unless the caller lives on no others.
- *
  * Return: their number, or @enough.
  */
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough)
 {
-	unsigned int nr = 0, nr_active = 0;
+	bool isolated = ktask_lives_isolated(allowed);
+	unsigned int nr = 0;
 	int cpu;
 
 	if (usable)
 		cpumask_clear(usable);
 
-	for_each_cpu(cpu, allowed) {
-		nr_active += cpu_active(cpu);
-		if (!ktask_cpu_usable(cpu))
+	for_each_cpu_and(cpu, allowed, cpu_active_mask) {
+		if (!isolated && ktask_cpu_isolated(cpu))
 			continue;
 		if (usable)
 			cpumask_set_cpu(cpu, usable);
 		if (++nr == enough)
 			break;
 	}
-	if (nr)
-		return nr;
-
-	if (usable)
-		cpumask_and(usable, allowed, cpu_active_mask);
-	return min(nr_active, enough);
+	return nr;
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
@@ -228,32 +231,56 @@ bool ktask_limits_allow(struct task_struct *caller)
 }
 
 /*
- * Threads that could run on some CPUs now: those of a group, of any class in
- * the root group. One load per CPU; what the last enqueue left is good enough.
+ * Threads that could run on a CPU now: those of a group, of any class in the
+ * root group. What the last enqueue left is good enough.
  */
-static unsigned int ktask_runnable(struct task_group *tg,
-				   const struct cpumask *cpus)
+static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 {
-	unsigned int nr = 0;
+#ifdef CONFIG_FAIR_GROUP_SCHED
+	if (tg->parent)
+		return READ_ONCE(tg->se[cpu]->runnable_weight);
+#endif
+	return READ_ONCE(cpu_rq(cpu)->nr_running);
+}
+
+/* CPUs that helpers may use, less the group's threads that can run there */
+static long ktask_spare_of_cpus(struct task_group *tg,
+				const struct cpumask *allowed)
+{
+	bool isolated = ktask_lives_isolated(allowed);
+	long spare = 0;
 	int cpu;
 
-	for_each_cpu_and(cpu, cpus, cpu_active_mask) {
-#ifdef CONFIG_FAIR_GROUP_SCHED
-		if (tg->parent) {
-			nr += READ_ONCE(tg->se[cpu]->runnable_weight);
-			continue;
-		}
-#endif
-		nr += READ_ONCE(cpu_rq(cpu)->nr_running);
-	}
-	return nr;
+	for_each_cpu_and(cpu, allowed, cpu_active_mask)
+		if (isolated || !ktask_cpu_isolated(cpu))
+			spare += 1L - ktask_runnable_on(tg, cpu);
+	return spare;
 }
+
+#ifdef CONFIG_CFS_BANDWIDTH
+/* CPUs of a cpu.max, less the threads below it that can run */
+static long ktask_spare_of_quota(struct task_group *tg)
+{
+	u64 period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
+	u64 quota = READ_ONCE(tg->cfs_bandwidth.quota);
+	long spare;
+	int cpu;
+
+	if (quota == RUNTIME_INF)
+		return LONG_MAX;
+
+	spare = 1L + ktask_helpers_for_quota(quota, period);
+	for_each_cpu(cpu, cpu_active_mask)
+		spare -= ktask_runnable_on(tg, cpu);
+	return spare;
+}
+#endif
 
 /**
  * ktask_spare_cpus - CPUs that a caller's limits have and its cgroups leave idle
  * @caller: the task
  *
- * The CPUs that it may run on, less the threads of its own cgroup that can run
+ * The CPUs that helpers may use, less the threads of its own cgroup that can run
  * there; and the CPUs of cpu.max at each level that has one, less the threads
  * that can run below that. Helpers on loan are threads like all others.
  *
@@ -268,18 +295,10 @@ int ktask_spare_cpus(struct task_struct *caller)
 
 	guard(rcu)();
 	tg = ktask_caller_tg(caller);
-	spare = (long)cpumask_weight_and(&caller->cpus_mask, cpu_active_mask) -
-		ktask_runnable(tg, &caller->cpus_mask);
+	spare = ktask_spare_of_cpus(tg, &caller->cpus_mask);
 #ifdef CONFIG_CFS_BANDWIDTH
-	for (; tg; tg = tg->parent) {
-		u64 quota = READ_ONCE(tg->cfs_bandwidth.quota);
-		u64 period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
-
-		if (quota == RUNTIME_INF)
-			continue;
-		spare = min(spare, 1L + ktask_helpers_for_quota(quota, period) -
-				   ktask_runnable(tg, cpu_active_mask));
-	}
+	for (; tg; tg = tg->parent)
+		spare = min(spare, ktask_spare_of_quota(tg));
 #endif
 	return spare;
 }
@@ -416,4 +435,31 @@ bool ktask_sched_fetch(struct task_struct *helper)
 #else
 	return false;
 #endif
+}
+
+/**
+ * ktask_sched_shares_cpu - does current share its CPU?
+ * @nr_helpers: helpers of current's that are on that CPU, and do not count
+ *
+ * Context: any; current may have moved by the time of the answer.
+ *
+ * Return: true if others can run there.
+ */
+bool ktask_sched_shares_cpu(unsigned int nr_helpers)
+{
+	return READ_ONCE(raw_rq()->nr_running) > 1 + nr_helpers;
+}
+
+/**
+ * ktask_sched_has_cpu - does a helper have a CPU for itself?
+ * @helper: the helper
+ *
+ * Context: any; it may be wrong by the time of the answer.
+ *
+ * Return: true if nobody else can run there.
+ */
+bool ktask_sched_has_cpu(struct task_struct *helper)
+{
+	return task_curr(helper) &&
+	       READ_ONCE(cpu_rq(task_cpu(helper))->nr_running) == 1;
 }

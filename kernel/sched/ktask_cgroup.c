@@ -94,7 +94,7 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 /* Is that so little ago that it counts? */
 static bool ktask_lately(unsigned long when)
 {
-	return time_before(jiffies, when + msecs_to_jiffies(KTASK_CLAIM_MS));
+	return jiffies - when < msecs_to_jiffies(KTASK_CLAIM_MS);
 }
 
 /* Is there a claim of somebody else's? */
@@ -118,7 +118,7 @@ static bool ktask_answer(struct ktask_claim *claim)
 }
 
 /* Ask for the next room there is, unless somebody with no more asked before. */
-static void ktask_claim(struct ktask_claim *claim, struct ktask_sharer *sharer)
+static void ktask_make_claim(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
 	if (ktask_claimed(claim, sharer) && READ_ONCE(claim->nr) <= sharer->nr)
 		return;
@@ -162,7 +162,7 @@ static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 	do {
 		struct ktask_sharer sharer = ktask_sharer(loan, child);
 
-		ktask_claim(&tg->ktask.claim, &sharer);
+		ktask_make_claim(&tg->ktask.claim, &sharer);
 		child = tg;
 		tg = tg->parent;
 	} while (child != full);
@@ -250,9 +250,12 @@ void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed)
 {
 	ktask_uncharge_levels(ktask_cset_tg(cset), NULL);
 
-	/* After on_loan: rather one leaves too late than one too many. */
+	/*
+	 * After on_loan: rather one leaves too late than one too many. The
+	 * release pairs with the acquire in ktask_cap_shed().
+	 */
 	if (shed)
-		atomic_dec(&shed->ktask.leaving);
+		atomic_dec_return_release(&shed->ktask.leaving);
 }
 
 /**
@@ -269,13 +272,18 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 
 	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
 		struct ktask_group *kg = &tg->ktask;
-		int leaving = atomic_read(&kg->leaving);
+		int leaving;
 
-		while (atomic_read(&kg->on_loan) - leaving >
-		       ktask_level_cap(tg))
-			if (atomic_try_cmpxchg(&kg->leaving, &leaving,
-					       leaving + 1))
+		do {
+			/* Pairs with the release in ktask_cap_uncharge(). */
+			leaving = atomic_read_acquire(&kg->leaving);
+			if (atomic_read(&kg->on_loan) - leaving <=
+			    ktask_level_cap(tg))
+				break;
+			if (atomic_cmpxchg(&kg->leaving, leaving,
+					   leaving + 1) == leaving)
 				return tg;
+		} while (true);
 	}
 	return NULL;
 }
