@@ -4,8 +4,8 @@
 
 KT := tools/testing/ktask
 VARIANT ?= default
-SUITES ?= tap lint user kunit selftests vfio isolated regress nocgroup noktask runner
-QUICK_SUITES := tap lint user kunit selftests
+SUITES ?= tap input lint user kunit selftests vfio isolated regress nocgroup noktask runner
+QUICK_SUITES := tap input lint user kunit selftests
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
 

@@ -82,7 +82,7 @@ compile()
 	kill "$ticker"
 	wait "$ticker" 2>/dev/null || :
 	if [ "$rc" -ne 0 ]; then
-		grep -E -A8 'error:|Error [0-9]|undefined reference' "$log" | head -n 60 >&2
+		{ grep -E -A8 'error:|Error [0-9]|undefined reference' "$log" || tail -n 20 "$log"; } | sed -n 1,60p >&2
 		die "building the $variant kernel failed; the whole log is $log"
 	fi
 	grep -E -A6 'warning:' "$log" >&2 || :

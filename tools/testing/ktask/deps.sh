@@ -11,7 +11,7 @@ packages=(
 	gcc make libc6-dev flex bison bc libelf-dev libssl-dev xz-utils patch
 	perl python3 rsync cpio kmod git mawk
 	# the virtual machine
-	qemu-system-x86 mmdebstrap e2fsprogs fakeroot
+	qemu-system-x86 mmdebstrap uidmap e2fsprogs fakeroot
 	# the checks
 	shellcheck sparse
 )
@@ -27,7 +27,7 @@ missing()
 }
 
 command -v dpkg-query >/dev/null ||
-	die "not a Debian system: install the equivalents of: ${packages[*]}"
+	die "not a Debian system: the root image is made of Debian's packages, so use one, or a container of one"
 
 mapfile -t todo < <(missing)
 [ "${#todo[@]}" -gt 0 ] || exit 0

@@ -96,7 +96,7 @@ fetch_ksrc()
 {
 	local src dir
 
-	src=$(realpath "$KSRC")
+	src=$KSRC
 	[ "$(sed -n 's/^\(VERSION\|PATCHLEVEL\) = //p' "$src/Makefile" 2>/dev/null | xargs)" = "6 12" ] ||
 		die "KSRC=$KSRC is no Linux 6.12 tree"
 	if [ -e "$src/.config" ] || [ -d "$src/include/config" ]; then

@@ -11,8 +11,6 @@ export LC_ALL=C
 KT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 KT_TOP=$(cd "$KT_DIR/../../.." && pwd -P)
 KT_LOCK_FDS=()
-KT_CACHE=${KTASK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ktask}
-export KT_JOBS=${JOBS:-$(nproc)}
 
 # One line, to the point, with what to do; then give up.
 die()
@@ -20,6 +18,34 @@ die()
 	printf 'ktask: %s\n' "$*" >&2
 	exit 1
 }
+
+# positive NAME VALUE: VALUE, which has to be a number from 1.
+positive()
+{
+	[[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || die "$1=$2 is not a number from 1"
+	echo "$2"
+}
+
+# mebibytes SIZE: in MiB.
+mebibytes()
+{
+	[[ $1 =~ ^[1-9][0-9]{0,6}[GgMm]$ ]] || die "MEM=$1 is not a size such as 4G or 512M"
+	case $1 in
+	*[Gg])	echo $((${1%?} * 1024)) ;;
+	*)	echo "${1%?}" ;;
+	esac
+}
+
+[ -n "${KTASK_CACHE:-${XDG_CACHE_HOME:-${HOME:-}}}" ] || die "set HOME, or KTASK_CACHE to where downloads and builds may go"
+KT_CACHE=$(realpath -m "${KTASK_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/ktask}")
+KT_JOBS=$(positive JOBS "${JOBS:-$(nproc)}")
+export KT_JOBS
+# The same tree, wherever a script goes.
+if [ -n "${KSRC:-}" ]; then
+	[ -d "$KSRC" ] || die "KSRC=$KSRC is no directory"
+	KSRC=$(realpath "$KSRC")
+	export KSRC
+fi
 
 # Progress goes to stderr: stdout carries results only.
 say()
@@ -39,7 +65,7 @@ kt_home()
 {
 	local id
 
-	id=$(printf '%s\n' "$KT_TOP" "${KSRC:+$(realpath "$KSRC")}" | hash_of)
+	id=$(printf '%s\n' "$KT_TOP" "${KSRC:-}" | hash_of)
 	printf '%s/checkouts/%s-%s\n' "$KT_CACHE" "$(basename "$KT_TOP")" "$id"
 }
 

@@ -28,7 +28,6 @@ run_suite()
 
 	tap=$(kt_home)/log/test-$suite.tap
 	cases=$(kt_home)/log/test-$suite.cases
-	[ -x "$KT_DIR/suites/$suite.sh" ] || die "no suite $suite; there are: $(suite_names)"
 	mkdir -p "$(kt_home)/log"
 	echo "== $suite: $(sed -n 3p "$KT_DIR/suites/$suite.sh" | sed 's/^# *//')"
 	"$KT_DIR/suites/$suite.sh" >"$tap" </dev/null || rc=$?
@@ -54,6 +53,9 @@ suite_names()
 
 {
 	[ $# -gt 0 ] || die "usage: test.sh SUITE...; there are: $(suite_names)"
+	for suite; do
+		[ -x "$KT_DIR/suites/$suite.sh" ] || die "no suite $suite; there are: $(suite_names)"
+	done
 	for suite; do
 		run_suite "$suite"
 	done

@@ -4,21 +4,22 @@
 # The kernels there are: the source tree and the fragments that each is made
 # of, and which built one is the best start for it. To be sourced.
 
-KT_VARIANTS="default debug kcsan rt nocgroup noktask stock stock-debug"
+KT_VARIANTS="default debug locks kcsan rt nocgroup noktask stock stock-debug"
 
 # The fragments in configs/, later ones winning.
 variant_fragments()
 {
 	case $1 in
 	default)	echo base ktask ;;
-	debug)		echo base ktask debug ;;
+	debug)		echo base ktask locks debug ;;
+	locks)		echo base ktask locks ;;
 	kcsan)		echo base ktask kcsan ;;
 	rt)		echo base ktask rt ;;
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;
 	noktask)	echo base noktask ;;
 	stock)		echo base ;;
-	stock-debug)	echo base debug ;;
+	stock-debug)	echo base locks debug ;;
 	*)		die "no variant $1; there are: $KT_VARIANTS" ;;
 	esac
 }

@@ -19,7 +19,7 @@ What job.sh prints appears on stdout; what it leaves in $OUT comes back in
 RESULT/out.
 
   --job COMMAND     run this instead of a job.sh of your own
-  --variant NAME    the kernel: default, debug, kcsan, nocgroup, noktask, stock
+  --variant NAME    the kernel, one of variants.sh (default)
   --kernel FILE     the kernel: this vmlinux
   --cpus N          virtual CPUs (CPUS, 2)
   --mem SIZE        memory (MEM, 4G)
@@ -47,6 +47,10 @@ parse()
 {
 	while [ $# -gt 0 ]; do
 		case $1 in
+		--bench | --shell | --help | --) ;;
+		--*)	[ $# -ge 2 ] || die "$1 wants a value; see vm.sh --help" ;;
+		esac
+		case $1 in
 		--variant)	variant=$2; shift ;;
 		--kernel)	kernel=$2; shift ;;
 		--cpus)		cpus=$2; shift ;;
@@ -71,6 +75,20 @@ parse()
 	done
 }
 
+# What is found out here need not be built for.
+check()
+{
+	local p
+
+	for p in "${paths[@]}"; do
+		[ -e "$p" ] || die "$p does not exist; see vm.sh --help"
+	done
+	positive CPUS "$cpus" >/dev/null
+	positive --numa "$numa" >/dev/null
+	positive --timeout "$timeout" >/dev/null
+	mebibytes "$mem" >/dev/null
+}
+
 # The guest's files: contents of directories, and files, all in one place.
 pack()
 {
@@ -88,17 +106,6 @@ pack()
 	[ "$mode" = shell ] || [ -f "$dir/job.sh" ] || die "no job.sh among: ${paths[*]}"
 	tar -cf "$result/payload.tar" --owner=0 --group=0 -C "$dir" .
 	rm -rf "$dir"
-}
-
-mebibytes()
-{
-	local n=${1%[GgMm]}
-
-	case $1 in
-	*[Gg])	echo $((n * 1024)) ;;
-	*[Mm])	echo "$n" ;;
-	*)	die "MEM=$1 is not a size such as 4G or 512M" ;;
-	esac
 }
 
 # Memory in one piece or in nodes; allocated beforehand for a measurement, so
@@ -293,6 +300,7 @@ once()
 
 {
 	parse "$@"
+	check
 	[ -n "$kernel" ] || kernel=$("$KT_DIR/build.sh" "$variant")
 	image=$("$KT_DIR/rootfs.sh")
 	if [ -z "$result" ]; then

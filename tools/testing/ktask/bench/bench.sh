@@ -16,10 +16,11 @@
 
 bench=$KT_DIR/bench
 parts=${PARTS:-speed small quota map}
-reps=${REPS:-10}
+reps=$(positive REPS "${REPS:-10}")
 results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
 percents='50 100 150'
-cpus=${CPUS:-2}
+cpus=$(positive CPUS "${CPUS:-2}")
+known='speed small quota map live window saturated bystander'
 
 # HOW/LAYOUT/MIB in use, for teardown.c
 cases=${CASES:-
@@ -190,19 +191,30 @@ want_gnuplot()
 	fi
 }
 
-[ "$(nproc)" -ge 2 ] || die "two CPUs are needed to measure with two"
+# What is wrong is said before anything is built, or gone.
+check()
+{
+	local part
+
+	[ "$(nproc)" -ge 2 ] || die "two CPUs are needed to measure with two"
+	for part in $parts; do
+		case " $known " in
+		*" $part "*) ;;
+		*)	die "no part $part; there are: $known" ;;
+		esac
+	done
+	[ -f "$results/machine" ] || [ -z "$(ls -A "$results" 2>/dev/null)" ] ||
+		die "RESULTS=$results holds other things: name a new directory"
+}
+
+check
 kernel=${KERNEL:-$("$KT_DIR/build.sh" default)}
 accel=$(accel_choose "$kernel")
 want_gnuplot
 mkdir -p "$results"
 look_around
 for part in $parts; do
-	case $part in
-	speed | small | quota | map | live | window | saturated | bystander)
-		"part_$part" ;;
-	*)
-		die "no part $part; there are: speed small quota map live window saturated bystander" ;;
-	esac
+	"part_$part"
 done
 python3 "$bench/report.py" "$results" | tee "$results/report"
 say "samples, report and plots: $results"

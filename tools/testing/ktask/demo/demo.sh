@@ -12,18 +12,9 @@
 . "$(dirname "$0")/../accel.sh"
 
 demo=$KT_DIR/demo
-cpus=${CPUS:-2} mem=${MEM:-4G} pairs=${PAIRS:-3}
-
-mebibytes()
-{
-	local n=${1%[GgMm]}
-
-	case $1 in
-	*[Gg])	echo $((n * 1024)) ;;
-	*[Mm])	echo "$n" ;;
-	*)	die "MEM=$1 is not a size such as 4G or 512M" ;;
-	esac
-}
+mem=${MEM:-4G}
+cpus=$(positive CPUS "${CPUS:-2}")
+pairs=$(positive PAIRS "${PAIRS:-3}")
 
 # A quarter of the machine's memory, and no more than 1 GiB.
 quarter_of()
@@ -69,7 +60,7 @@ boot()
 	[ "$rc" -eq 0 ] || die "the machine failed: $(cat "$work/vm/failure" 2>/dev/null || echo "vm.sh: $rc")"
 }
 
-mib=${MIB:-$(quarter_of "$mem")}
+mib=$(positive MIB "${MIB:-$(quarter_of "$mem")}")
 work=$(kt_home)/demo
 kernel=${KERNEL:-$("$KT_DIR/build.sh" default)}
 accel=$(accel_choose "$kernel")

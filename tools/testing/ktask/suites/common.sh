@@ -38,6 +38,7 @@ slowness()
 {
 	case $1 in
 	debug | kcsan | stock-debug)	echo 8 ;;
+	locks)				echo 4 ;;
 	*)				echo 2 ;;
 	esac
 }

@@ -6,7 +6,8 @@
 # with the same configuration and in equal machines. VMLINUX is judged instead
 # of the default kernel.
 #
-# Left out: test_cpuset_prs.sh gives up at the first step that fails. On a stock
+# Left out: cgroup v1, test_stress.sh, those of memory's limits, and
+# test_cpuset_prs.sh, which gives up at the first step that fails. On a stock
 # 6.12.117 in such a machine that is the 24th of 111, after more than a minute:
 # CPU 3, the only one of a partition, is to go offline and does not.
 

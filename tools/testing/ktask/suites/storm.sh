@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A storm: 1000 cgroups tear down at once on 64 CPUs while all limits change
 #
-# STORM=debug and STORM=kcsan have a smaller one on the kernels that watch locks
-# and memory, and data races.
+# STORM=locks has it on the kernel that watches locks; debug and kcsan a smaller
+# one on those that watch memory too, and data races.
 # STORM_SEED=N repeats the choices of a run that printed N as its seed; without
 # it each run has choices of its own.
 
@@ -26,12 +26,16 @@ default)
 	cpus=64 mem=8G limit=900
 	arguments=(-n 1000 -r 2 -w 400 -S "$seed")
 	;;
+locks)
+	cpus=64 mem=12G limit=4500
+	arguments=(-n 1000 -r 1 -w 2000 -S "$seed")
+	;;
 debug | kcsan)
 	cpus=4 mem=4G limit=900
 	arguments=(-n 30 -c 4 -r 2 -w 400 -S "$seed")
 	;;
 *)
-	die "STORM=$kind: there are default, debug and kcsan"
+	die "STORM=$kind: there are default, locks, debug and kcsan"
 	;;
 esac
 
