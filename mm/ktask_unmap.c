@@ -164,10 +164,11 @@ static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
 }
 
 /* The next PMD of the table that @pud refers to which is in use, or @end */
-static unsigned long ktask_unmap_find_pmd(pud_t *pud, unsigned long addr,
-					  unsigned long end)
+static unsigned long ktask_unmap_find_pmd(pud_t *pudp, pud_t pud,
+					  unsigned long addr, unsigned long end)
 {
-	while (addr < end && pmd_none(pmdp_get_lockless(pmd_offset(pud, addr))))
+	while (addr < end &&
+	       pmd_none(pmdp_get_lockless(pmd_offset_lockless(pudp, pud, addr))))
 		addr = pmd_addr_end(addr, end);
 	return addr;
 }
@@ -180,7 +181,9 @@ static unsigned long ktask_unmap_find_pmd(pud_t *pud, unsigned long addr,
  *
  * Page tables that a range has are freed by its owner only, when all is
  * unmapped, but for those that khugepaged retracts, hence no look below a PMD,
- * and for PMD tables that hugetlbfs shares, whose entries mean nothing here.
+ * and for PMD tables that hugetlbfs shares: what is read of these means nothing,
+ * and a PUD is read once. One that is not present may still be something, of
+ * hugetlbfs again: a page that migrates or is poisoned, or a marker.
  */
 static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 			     unsigned long end)
@@ -190,7 +193,7 @@ static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 	while (addr < end) {
 		pgd_t *pgd = pgd_offset(mm, addr);
 		p4d_t *p4d;
-		pud_t *pud;
+		pud_t *pudp, pud;
 
 		if (pgd_none(pgdp_get(pgd))) {
 			addr = pgd_addr_end(addr, end);
@@ -201,16 +204,17 @@ static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 			addr = p4d_addr_end(addr, end);
 			continue;
 		}
-		pud = pud_offset(p4d, addr);
+		pudp = pud_offset(p4d, addr);
+		pud = pudp_get(pudp);
 		/* VMAs that have pages of this size are unmapped serially. */
-		if (pud_none(pudp_get(pud)) || pud_leaf(pudp_get(pud))) {
+		if (!pud_present(pud) || pud_leaf(pud)) {
 			addr = pud_addr_end(addr, end);
 			continue;
 		}
 		end = pud_addr_end(addr, end);
-		addr = ktask_unmap_find_pmd(pud, addr, end);
+		addr = ktask_unmap_find_pmd(pudp, pud, addr, end);
 		addr = pmd_addr_end(addr, end);
-		*position = ktask_unmap_find_pmd(pud, addr, end);
+		*position = ktask_unmap_find_pmd(pudp, pud, addr, end);
 		return true;
 	}
 	*position = end;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,6 +37,7 @@
 /* Enough for helpers */
 #define SIZE		MIB(48)
 #define NR_PAGES	(SIZE / PAGE)
+#define GIGANTIC	MIB(1024)
 
 /* Teardowns that are to be caught at work: made longer until they are */
 #define ALIAS		MIB(32)
@@ -200,6 +202,44 @@ static int uffd_write_protect(const void *unused)
 	/* Or the test had nothing to look at. */
 	EXPECT_RANGE(off->shared, 1, NR_PAGES);
 	return ret;
+}
+
+/* A page of 1 GiB that is not there, marked to be protected when it comes. */
+static bool mark_gigantic(int uffd, char **base)
+{
+	struct uffdio_register reg = {
+		.range = { .len = GIGANTIC },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	*base = mmap(NULL, GIGANTIC, RW,
+		     ANON | MAP_HUGETLB | MAP_HUGE_1GB | MAP_NORESERVE, -1, 0);
+	if (*base == MAP_FAILED)
+		return false;
+	reg.range.start = (uintptr_t)*base;
+	return EXPECT(!ioctl(uffd, UFFDIO_REGISTER, &reg)) &&
+	       EXPECT(protect(uffd, *base, GIGANTIC));
+}
+
+static int uffd_gigantic_in_box(void *arg)
+{
+	int uffd = open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+			     UFFD_FEATURE_WP_HUGETLBFS_SHMEM);
+	char *used = map_aligned(SIZE, 0, RW, ANON, -1), *gone, *left;
+
+	EXPECT(used && !madvise(used, SIZE, MADV_POPULATE_WRITE));
+	if (uffd < 0 || !mark_gigantic(uffd, &gone))
+		return skip("no write protection of pages of 1 GiB by userfaultfd");
+	EXPECT(!munmap(gone, GIGANTIC));
+	/* This one goes with the process. */
+	EXPECT(mark_gigantic(uffd, &left));
+	return KSFT_PASS;
+}
+
+/* Entries of page tables that are neither none nor refer to anything. */
+static int uffd_gigantic(const void *unused)
+{
+	return run_in_box(uffd_gigantic_in_box, NULL, false);
 }
 
 struct monitor {
@@ -941,6 +981,7 @@ static int cpus_come_and_go(const void *unused)
 
 static const struct test tests[] = {
 	T(uffd_write_protect),
+	T(uffd_gigantic),
 	T(uffd_missing),
 	T(ksm),
 	T(mlocked),
