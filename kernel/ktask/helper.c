@@ -493,8 +493,8 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
  *
  * A CPU is not idle with a helper on it, at whatever nice value. So the load
  * balancer is in no hurry to bring the caller there from a CPU that it shares
- * with others; without helpers it would. Once per tick, therefore, see to it
- * here: it is the helper who is to take turns with others.
+ * with others; without helpers it would. So look here, once per tick; if it is
+ * like that twice, go: it is the helper who is to take turns with others.
  *
  * Context: process context, may sleep.
  */
@@ -517,8 +517,14 @@ void ktask_loan_spread(struct ktask_loan *loan)
 				better = task_cpu(helper->task);
 		}
 
-	if (better >= 0 && ktask_sched_shares_cpu(nr_here))
+	if (better < 0 || !ktask_sched_shares_cpu(nr_here)) {
+		loan->shares_cpu = false;
+	} else if (!loan->shares_cpu) {
+		loan->shares_cpu = true;
+	} else {
+		loan->shares_cpu = false;
 		ktask_sched_go_to(better);
+	}
 }
 
 /* Take back the helpers that have not started. */
@@ -615,16 +621,17 @@ static void ktask_loan_kill(struct ktask_loan *loan)
 {
 	struct ktask_helper *helper;
 
-	if (!loan->killable || loan->killed || !fatal_signal_pending(current))
+	if (!loan->killable || !fatal_signal_pending(current))
 		return;
 
-	loan->killed = true;
 	list_for_each_entry(helper, &loan->helpers, node) {
 		/* So that it may use the reserves, and has nobody else killed */
 		if (tsk_is_oom_victim(current))
 			WRITE_ONCE(helper->task->signal->oom_mm, loan->mm);
-		send_sig(SIGKILL, helper->task, 1);
+		if (!loan->killed)
+			send_sig(SIGKILL, helper->task, 1);
 	}
+	loan->killed = true;
 }
 
 /* The caller answers for the page faults of its helpers as for its own. */
@@ -844,8 +851,9 @@ static void ktask_outfit_wear(struct ktask_outfit *old,
 						   PF_MEMALLOC_NOFS |
 						   PF_MEMALLOC_PIN));
 	old->memcg = set_active_memcg(ktask_cset_memcg(helper->cset));
-	old->mempolicy = ktask_swap_mempolicy(ktask_copy_mempolicy(helper, caller));
+	/* If a cpuset changes both in between, the helper will see and leave. */
 	set_mems_allowed(ktask_mems_of(caller));
+	old->mempolicy = ktask_swap_mempolicy(ktask_copy_mempolicy(helper, caller));
 	if (helper->loan->mm)
 		kthread_use_mm(helper->loan->mm);
 }

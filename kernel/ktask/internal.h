@@ -137,6 +137,7 @@ struct ktask_owed {
  * @spare: CPUs that it then found idle, less helpers lent since; the caller's
  * @spread: when the caller last looked whether a helper has the better CPU, in
  *	jiffies
+ * @shares_cpu: that was so
  * @stats: sums over helpers and chunks
  * @owed: what helpers did in the caller's name
  *
@@ -162,6 +163,7 @@ struct ktask_loan {
 	unsigned long		looked;
 	int			spare;
 	unsigned long		spread;
+	bool			shares_cpu;
 	u64			stats[NR_KTASK_STATS];
 	struct ktask_owed	owed;
 };
@@ -196,10 +198,10 @@ unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 bool ktask_sched_fetch(struct task_struct *helper);
 bool ktask_sched_shares_cpu(unsigned int nr_helpers);
 bool ktask_sched_has_cpu(struct task_struct *helper);
+void ktask_sched_move(struct task_struct *helper);
 
 /* ../sched/core.c */
 void ktask_sched_go_to(int cpu);
-void ktask_sched_move(struct task_struct *helper);
 
 /* ../sched/ktask_cgroup.c */
 #ifdef CONFIG_CGROUP_KTASK
