@@ -349,7 +349,7 @@ static bool map_with_failure(struct dma *dma, const struct failure *failure)
 	struct memory memory;
 	bool failed;
 
-	if (!EXPECT(own >= 0) || !make_fresh(&memory, WORTH))
+	if (!EXPECT(own >= 0) || !make_fresh(&memory, WORTH / 2))
 		return false;
 	take_charges(&before);
 	EXPECT(arm(failure, own));
@@ -370,9 +370,8 @@ static int failures_in_box(void *arg)
 {
 	static const struct failure list[] = {
 		{ true, 1 }, { true, 2 }, { true, 3 }, { true, 5 },
-		{ true, 8 }, { true, 13 }, { true, 2500 }, { true, 5000 },
-		{ false, 100 }, { false, 3000 }, { false, 5000 },
-		{ false, 9000 },
+		{ true, 8 }, { true, 1500 }, { true, 3000 }, { false, 100 },
+		{ false, 3000 }, { false, 6000 },
 	};
 	struct failures *failures = arg;
 	struct dma *dma = space_of(failures->api);
