@@ -272,18 +272,16 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 
 	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
 		struct ktask_group *kg = &tg->ktask;
-		int leaving;
+		/* Pairs with the release in ktask_cap_uncharge(). */
+		int leaving = atomic_read_acquire(&kg->leaving);
 
-		do {
-			/* Pairs with the release in ktask_cap_uncharge(). */
-			leaving = atomic_read_acquire(&kg->leaving);
-			if (atomic_read(&kg->on_loan) - leaving <=
-			    ktask_level_cap(tg))
-				break;
+		while (atomic_read(&kg->on_loan) - leaving >
+		       ktask_level_cap(tg)) {
 			if (atomic_cmpxchg(&kg->leaving, leaving,
 					   leaving + 1) == leaving)
 				return tg;
-		} while (true);
+			leaving = atomic_read_acquire(&kg->leaving);
+		}
 	}
 	return NULL;
 }

@@ -94,18 +94,17 @@ choose_version_offline()
 # there cannot reach a work tree half-way through a build.
 fetch_ksrc()
 {
-	local src dir
+	local dir
 
-	src=$KSRC
-	[ "$(sed -n 's/^\(VERSION\|PATCHLEVEL\) = //p' "$src/Makefile" 2>/dev/null | xargs)" = "6 12" ] ||
+	[ "$(sed -n 's/^\(VERSION\|PATCHLEVEL\) = //p' "$KSRC/Makefile" 2>/dev/null | xargs)" = "6 12" ] ||
 		die "KSRC=$KSRC is no Linux 6.12 tree"
-	if [ -e "$src/.config" ] || [ -d "$src/include/config" ]; then
+	if [ -e "$KSRC/.config" ] || [ -d "$KSRC/include/config" ]; then
 		die "KSRC=$KSRC has been built in: run 'make mrproper' there, or use a fresh copy of it"
 	fi
-	dir=$KT_CACHE/pristine/ksrc-$(echo "$src" | hash_of)
+	dir=$KT_CACHE/pristine/ksrc-$(echo "$KSRC" | hash_of)
 	mkdir -p "$dir"
-	step "reading $src" "$KT_CACHE/log/ksrc.log" \
-		rsync -a --delete --exclude=/.git "$src/" "$dir/"
+	step "reading $KSRC" "$KT_CACHE/log/ksrc.log" \
+		rsync -a --delete --exclude=/.git "$KSRC/" "$dir/"
 	echo "$dir"
 }
 
