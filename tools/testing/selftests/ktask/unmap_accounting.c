@@ -96,6 +96,14 @@ static int tear_down_in_box(void *arg)
 	return ret;
 }
 
+static bool all_had_helpers(const struct teardown *td, long lent_to_exit)
+{
+	const long *lent = td->record->lent;
+
+	return lent_to_exit && lent[MUNMAP] &&
+	       (lent[DONTNEED] || !td->layout->one_vma);
+}
+
 /* Tear down a layout in all ways, with helpers or without. */
 static int record(struct teardown *td, bool helpers)
 {
@@ -120,8 +128,9 @@ static int record(struct teardown *td, bool helpers)
 		EXPECT_EQ(td->record->lent[DONTNEED], 0);
 		EXPECT_RANGE(lent, -1, 0);
 	}
-	/* The test is about helpers: none at all is not good enough. */
-	return !helpers || lent ? KSFT_PASS : -EAGAIN;
+	/* The test is about helpers: one way without any is not good enough. */
+	return !helpers || lent < 0 || all_had_helpers(td, lent) ? KSFT_PASS :
+								   -EAGAIN;
 }
 
 static int compare(const void *arg)
@@ -137,8 +146,8 @@ static int compare(const void *arg)
 	off.record = shared_memory(sizeof(*off.record));
 	on.record = shared_memory(sizeof(*on.record));
 
-	/* On a fast machine it may take more to be worth a helper. */
-	for (scale = 1; scale <= 4 && ret == -EAGAIN; scale *= 4) {
+	/* It may take more to be worth a helper, or to find a CPU to spare. */
+	for (scale = 1; scale <= 4 && ret == -EAGAIN; scale *= 2) {
 		off.scale = scale;
 		on.scale = scale;
 		ret = record(&off, false);
@@ -153,11 +162,6 @@ static int compare(const void *arg)
 	for (way = 0; way < NR_WAYS; way++)
 		same_figures(&off.record->after[way], &on.record->after[way],
 			     way_names[way]);
-	if (can_have_helpers() && on.record->lent_before_exit >= 0) {
-		EXPECT_RANGE(on.record->lent[MUNMAP], 1, LONG_MAX);
-		EXPECT_RANGE(on.record->lent[DONTNEED], layout->one_vma,
-			     LONG_MAX);
-	}
 out:
 	munmap(off.record, sizeof(*off.record));
 	munmap(on.record, sizeof(*on.record));

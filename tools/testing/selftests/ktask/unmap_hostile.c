@@ -591,15 +591,19 @@ static int wait_and_exit_in_box(void *arg)
 	char go;
 
 	close(gate[1]);
-	map_numbered(ANON, -1, MIB(24));
+	map_numbered(ANON, -1, *(size_t *)arg);
 	map_numbered(SHARED, -1, MIB(8));
 	/* The end of file comes to all of them at once. */
 	return read(gate[0], &go, 1) ? KSFT_FAIL : KSFT_PASS;
 }
 
-/* Many processes of one cgroup exit at the same moment. */
+/*
+ * Many processes of one cgroup exit at the same moment. They need no helpers
+ * while they keep all CPUs busy; one is large enough to be left over.
+ */
 static int exit_together(const void *unused)
 {
+	size_t small = MIB(24), large = MIB(192);
 	pid_t pids[8];
 	struct box box;
 	int status, i;
@@ -607,7 +611,8 @@ static int exit_together(const void *unused)
 	if (!make_box(&box) || !EXPECT(!pipe(gate)))
 		return KSFT_FAIL;
 	for (i = 0; i < 8; i++)
-		pids[i] = enter_box(&box, wait_and_exit_in_box, NULL);
+		pids[i] = enter_box(&box, wait_and_exit_in_box,
+				    i ? &small : &large);
 	close(gate[0]);
 	close(gate[1]);
 	for (i = 0; i < 8; i++)
@@ -704,14 +709,16 @@ static int fork_shares(const void *unused)
 }
 
 #define ZAP_ROUNDS	10
+#define FAULTS_AT_ONCE	16
 
+static pthread_barrier_t populated;
 static unsigned int zaps_left;
 
 /* Write to pages and read them back: as written, or zapped since. */
 static void *fault_in(void *arg)
 {
 	unsigned int seed = (uintptr_t)arg;
-	long wrong = 0;
+	long faults = 0, wrong = 0;
 
 	while (__atomic_load_n(&zaps_left, __ATOMIC_SEQ_CST)) {
 		uint64_t *word = (uint64_t *)(ground +
@@ -722,6 +729,9 @@ static void *fault_in(void *arg)
 		__atomic_store_n(word, (uintptr_t)word, __ATOMIC_SEQ_CST);
 		value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
 		wrong += value && value != (uintptr_t)word;
+		/* Threads that never rest leave no CPU for helpers. */
+		if (++faults % FAULTS_AT_ONCE == 0)
+			usleep(1000);
 	}
 	return (void *)wrong;
 }
@@ -729,10 +739,13 @@ static void *fault_in(void *arg)
 static void *zap_too(void *unused)
 {
 	long wrong = 0;
+	int i;
 
-	while (__atomic_load_n(&zaps_left, __ATOMIC_SEQ_CST))
-		wrong += !!madvise(ground + MIB(5) + PAGE, MIB(30),
+	for (i = 0; i < ZAP_ROUNDS; i++) {
+		pthread_barrier_wait(&populated);
+		wrong += !!madvise(ground + MIB(5) + PAGE, MIB(20),
 				   MADV_DONTNEED);
+	}
 	return (void *)wrong;
 }
 
@@ -749,11 +762,13 @@ static int zap_and_fault_in_box(void *arg)
 	above = ground + SIZE;
 
 	zaps_left = ZAP_ROUNDS;
+	pthread_barrier_init(&populated, NULL, 2);
 	pthread_create(&threads[0], NULL, fault_in, (void *)1);
 	pthread_create(&threads[1], NULL, fault_in, (void *)2);
 	pthread_create(&threads[2], NULL, zap_too, NULL);
 	for (i = 0; i < ZAP_ROUNDS; i++) {
 		EXPECT(!madvise(ground, SIZE, MADV_POPULATE_WRITE));
+		pthread_barrier_wait(&populated);
 		EXPECT(!madvise(ground, SIZE, MADV_DONTNEED));
 		__atomic_sub_fetch(&zaps_left, 1, __ATOMIC_SEQ_CST);
 	}
@@ -770,7 +785,7 @@ static int zap_and_fault_in_box(void *arg)
 	return KSFT_PASS;
 }
 
-/* Threads fault pages in, and zap them as well, while one zaps it all. */
+/* Threads fault pages in, and zap some as well, while one zaps it all. */
 static int zap_and_fault(const void *unused)
 {
 	return run_in_box(zap_and_fault_in_box, NULL, can_have_helpers());
