@@ -20,6 +20,7 @@
  * waiter for an rt_mutex does, and for no longer.
  */
 #include <linux/cgroup.h>
+#include <linux/cpuhotplug.h>
 #include <linux/cpuset.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
@@ -119,7 +120,7 @@ struct ktask_pool {
 	struct delayed_work	manager;
 };
 
-/* Set once at boot, for nodes that have CPUs; NULL before that */
+/* Set once, when a node gets its first CPU; NULL before that */
 static struct ktask_pool *ktask_pools[MAX_NUMNODES] __read_mostly;
 
 #undef MODULE_PARAM_PREFIX
@@ -974,13 +975,13 @@ static int ktask_helper_main(void *data)
 	return 0;
 }
 
-static int __init ktask_pool_create(int nid)
+static void ktask_pool_create(int nid)
 {
 	struct ktask_pool *pool;
 
 	pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, nid);
 	if (!pool)
-		return -ENOMEM;
+		return;
 
 	pool->nid = nid;
 	spin_lock_init(&pool->lock);
@@ -991,6 +992,18 @@ static int __init ktask_pool_create(int nid)
 	/* Pairs with smp_load_acquire() in ktask_pool_get(). */
 	smp_store_release(&ktask_pools[nid], pool);
 	queue_delayed_work(system_unbound_wq, &pool->manager, 0);
+}
+
+/*
+ * Called for one CPU at a time, at first for those that are there already. A
+ * CPU is welcome even if its node gets no pool: other nodes have helpers too.
+ */
+static int ktask_cpu_online(unsigned int cpu)
+{
+	int nid = cpu_to_node(cpu);
+
+	if (!ktask_pool_get(nid))
+		ktask_pool_create(nid);
 	return 0;
 }
 
@@ -1008,18 +1021,13 @@ static struct ctl_table ktask_sysctls[] = {
 
 static int __init ktask_init(void)
 {
-	int nid, err;
+	int state;
 
 	ktask_max_threads = nr_cpu_ids;
 	register_sysctl("debug", ktask_sysctls);
 
-	for_each_online_node(nid) {
-		if (cpumask_empty(cpumask_of_node(nid)))
-			continue;
-		err = ktask_pool_create(nid);
-		if (err)
-			return err;
-	}
-	return 0;
+	state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "ktask:online",
+				  ktask_cpu_online, NULL);
+	return min(state, 0);
 }
 core_initcall(ktask_init);

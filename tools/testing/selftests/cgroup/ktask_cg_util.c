@@ -456,7 +456,8 @@ static bool read_helper(pid_t pid, struct helper *helper)
 
 	if (proc_read_text(pid, false, "stat", text, sizeof(text)) < 0)
 		return false;
-	if (!strstr(text, "(ktask/"))
+	pos = strstr(text, "(ktask/");
+	if (!pos || sscanf(pos, "(ktask/%d)", &helper->nid) != 1)
 		return false;
 	/* Field 3 follows the name, which is in brackets. */
 	pos = strrchr(text, ')');

@@ -115,6 +115,7 @@ bool wait_for_at_least(struct worker *worker, const char *cgroup,
 /* Helper threads */
 struct helper {
 	pid_t	pid;
+	int	nid;
 	char	state;
 	long	nice;
 	long	cpu;

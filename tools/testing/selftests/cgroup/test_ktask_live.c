@@ -881,6 +881,49 @@ static int test_ktask_isolated(const char *root)
 	return KSFT_PASS;
 }
 
+#define MAX_NODES	64
+
+/* The node that a CPU belongs to, even before it is online, or -1. */
+static int node_of(int cpu)
+{
+	char path[PATH_MAX];
+	int nid;
+
+	for (nid = 0; nid < MAX_NODES; nid++) {
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/cpu/cpu%d/node%d", cpu, nid);
+		if (!access(path, F_OK))
+			return nid;
+	}
+	return -1;
+}
+
+static int helpers_of(int nid)
+{
+	struct helper helpers[MAX_HELPERS];
+	int nr = 0, i = read_helpers(helpers);
+
+	while (i--)
+		nr += helpers[i].nid == nid;
+	return nr;
+}
+
+/* A node whose CPUs come after boot gets helpers then. */
+static int test_ktask_late_node(const char *root)
+{
+	int cpu = sysconf(_SC_NPROCESSORS_CONF) - 1, nid = node_of(cpu), i;
+
+	if (nid < 0 || helpers_of(nid))
+		return skip("the last CPU's node has helpers from the start");
+	if (!EXPECT(set_online(cpu, "1")))
+		return KSFT_FAIL;
+	for (i = 0; i < 100 && !helpers_of(nid); i++)
+		usleep(100000);
+	EXPECT_RANGE(helpers_of(nid), 1, INT_MAX);
+	EXPECT(set_online(cpu, "0"));
+	return KSFT_PASS;
+}
+
 #define MIXED_MIB	512
 #define DENSE_FROM_MIB	384
 #define DENSE_MIB	64
@@ -970,6 +1013,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_real_time),
 	T(test_ktask_throttled),
 	T(test_ktask_isolated),
+	T(test_ktask_late_node),
 };
 
 #undef T
