@@ -27,6 +27,12 @@ def load(where, name, *keys):
     return table
 
 
+def by_instructions(where):
+    """Was it measured with CLOCK=instructions?"""
+    with open(os.path.join(where, 'machine'), encoding='utf-8') as lines:
+        return 'clock: instructions\n' in lines
+
+
 def percents(table):
     """Those that were measured, as they come."""
     return list(collections.OrderedDict((key[0], None) for key in table))
@@ -95,6 +101,21 @@ def report_window(where):
     print()
 
 
+def instructions(row):
+    """What the machine did beside the loops of the busy threads, where its
+    clock counts instructions: in ms, which are millions.
+    """
+    loop = int(row['alone_ns']) / int(row['alone_loops'])
+    return (int(row['beside_ns']) - int(row['beside_loops']) * loop) / 1e6
+
+
+def compare_modes(what, samples):
+    """On against off, by the median and by the least."""
+    print(f'{what}, on against off: '
+          f'{statistics.median(samples["on"]) / statistics.median(samples["off"]) - 1:+.1%},'
+          f' of the least {min(samples["on"]) / min(samples["off"]) - 1:+.1%}\n')
+
+
 def report_saturated(where):
     """Helpers would only take turns with what runs there anyway."""
     table = load(where, 'saturated.csv', 'mode')
@@ -112,9 +133,15 @@ def report_saturated(where):
         print(f'{mode:4} {spread(sums[mode]):>24} {min(sums[mode]):8.1f}'
               f' {statistics.median(helpers):11.1f} {lent:5.1f} {spread(done):>24}'
               f' {len(rows):4}')
-    print('CPU time, on against off: '
-          f'{statistics.median(sums["on"]) / statistics.median(sums["off"]) - 1:+.1%},'
-          f' of the least {min(sums["on"]) / min(sums["off"]) - 1:+.1%}\n')
+    compare_modes('CPU time', sums)
+    if not by_instructions(where):
+        return
+    print('Millions of instructions of the whole machine until it was done, less the loops of the'
+          ' busy threads:\n')
+    counts = {mode: [instructions(row) for row in table[(mode,)]] for mode in MODES}
+    for mode in MODES:
+        print(f'{mode:4} {spread(counts[mode]):>24} {min(counts[mode]):8.1f}')
+    compare_modes('Instructions', counts)
 
 
 def report_neighbour(where):
