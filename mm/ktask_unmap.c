@@ -19,9 +19,10 @@
  * of the whole TLB on the CPUs that use the address space. Where a CPU can stop
  * using it, the caller's does so: see ktask_unmap_leave_mm().
  *
- * The caller holds mmap_lock, or owns VMAs that it has already detached, and
- * waits for all threads; that is why helpers may walk VMAs and page tables
- * without taking it. Nothing here can fail, so nothing is ever undone.
+ * The caller holds mmap_lock or the lock of its only VMA, or owns VMAs that it
+ * has already detached, and waits for all threads; that is why helpers may walk
+ * VMAs and page tables without taking it. Nothing here can fail, so nothing is
+ * ever undone.
  */
 #include <linux/hugetlb.h>
 #include <linux/ktask.h>
@@ -181,40 +182,41 @@ static unsigned long ktask_unmap_find_pmd(pud_t *pudp, pud_t pud,
  *
  * Page tables that a range has are freed by its owner only, when all is
  * unmapped, but for those that khugepaged retracts, hence no look below a PMD,
- * and for PMD tables that hugetlbfs shares: what is read of these means nothing,
- * and a PUD is read once. One that is not present may still be something, of
+ * and for PMD tables that hugetlbfs shares. What is read of these may mean
+ * nothing, but it can be read: they are freed when all CPUs have had interrupts
+ * on. A PUD is read once. One that is not present may still be something, of
  * hugetlbfs again: a page that migrates or is poisoned, or a marker.
  */
 static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 			     unsigned long end)
 {
-	unsigned long addr = *position;
+	unsigned long addr = *position, next;
 
-	while (addr < end) {
+	/* Levels that are folded end where the one above them does. */
+	for (; addr < end; addr = next) {
 		pgd_t *pgd = pgd_offset(mm, addr);
 		p4d_t *p4d;
 		pud_t *pudp, pud;
 
-		if (pgd_none(pgdp_get(pgd))) {
-			addr = pgd_addr_end(addr, end);
+		next = pgd_addr_end(addr, end);
+		if (pgd_none(pgdp_get(pgd)))
 			continue;
-		}
 		p4d = p4d_offset(pgd, addr);
-		if (p4d_none(p4dp_get(p4d))) {
-			addr = p4d_addr_end(addr, end);
+		next = p4d_addr_end(addr, next);
+		if (p4d_none(p4dp_get(p4d)))
 			continue;
-		}
 		pudp = pud_offset(p4d, addr);
+		next = pud_addr_end(addr, next);
+
+		/* Pairs with tlb_flush_unshared_tables(), as GUP-fast does. */
+		guard(irqsave)();
 		pud = pudp_get(pudp);
 		/* VMAs that have pages of this size are unmapped serially. */
-		if (!pud_present(pud) || pud_leaf(pud)) {
-			addr = pud_addr_end(addr, end);
+		if (!pud_present(pud) || pud_leaf(pud))
 			continue;
-		}
-		end = pud_addr_end(addr, end);
-		addr = ktask_unmap_find_pmd(pudp, pud, addr, end);
-		addr = pmd_addr_end(addr, end);
-		*position = ktask_unmap_find_pmd(pudp, pud, addr, end);
+		addr = ktask_unmap_find_pmd(pudp, pud, addr, next);
+		addr = pmd_addr_end(addr, next);
+		*position = ktask_unmap_find_pmd(pudp, pud, addr, next);
 		return true;
 	}
 	*position = end;
