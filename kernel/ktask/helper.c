@@ -46,7 +46,7 @@
 #include "../locking/rtmutex_common.h"
 #include "internal.h"
 
-/* Helpers that a node's pool has from the start and keeps when it shrinks */
+/* Helpers that a node's pool has for its CPUs, needed or not */
 #define KTASK_POOL_MIN		4U
 
 /*
@@ -193,16 +193,34 @@ static void ktask_pool_put(struct ktask_helper *helper)
 	pool->nr_idle++;
 }
 
-static void ktask_pool_missed(struct ktask_pool *pool)
+/* Have a pool grow. Returns false if it is as large as it may be, or will be. */
+static bool ktask_pool_missed(struct ktask_pool *pool)
 {
-	bool grow;
-
 	scoped_guard(spinlock, &pool->lock) {
+		if (pool->nr + pool->nr_missed >= ktask_pool_max(pool))
+			return false;
 		pool->nr_missed++;
-		grow = pool->nr < ktask_pool_max(pool);
 	}
-	if (grow)
-		mod_delayed_work(system_unbound_wq, &pool->manager, 0);
+	mod_delayed_work(system_unbound_wq, &pool->manager, 0);
+	return true;
+}
+
+/*
+ * The node's own pool, or any other: each caller gets as many helpers as there
+ * are, and the root's cap, one for each CPU, is what there can be.
+ */
+static void ktask_pools_missed(struct ktask_pool *home)
+{
+	struct ktask_pool *pool;
+	int nid;
+
+	if (ktask_pool_missed(home))
+		return;
+	for_each_online_node(nid) {
+		pool = ktask_pool_get(nid);
+		if (pool && pool != home && ktask_pool_missed(pool))
+			return;
+	}
 }
 
 /* An idle helper, of this node if there is one. */
@@ -227,7 +245,7 @@ static struct ktask_helper *ktask_pools_take(int nid)
 			return helper;
 	}
 
-	ktask_pool_missed(home);
+	ktask_pools_missed(home);
 	return NULL;
 }
 
@@ -263,15 +281,20 @@ static bool ktask_helper_create(struct ktask_pool *pool)
 	return true;
 }
 
-/* Add a helper if tasks missed one. Returns false when there is no need to. */
+/*
+ * Add a helper if there are too few, or tasks missed one. Returns false when
+ * there is no need to.
+ */
 static bool ktask_pool_grow(struct ktask_pool *pool)
 {
 	scoped_guard(spinlock, &pool->lock) {
-		if (!pool->nr_missed || pool->nr >= ktask_pool_max(pool)) {
+		if (pool->nr >= ktask_pool_max(pool) ||
+		    (!pool->nr_missed && pool->nr >= KTASK_POOL_MIN)) {
 			pool->nr_missed = 0;
 			return false;
 		}
-		pool->nr_missed--;
+		if (pool->nr_missed)
+			pool->nr_missed--;
 		pool->nr++;
 	}
 
@@ -745,7 +768,9 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	if (!ktask_cset_is_current(helper->cset, loan->caller) ||
 	    !ktask_has_mems_of(loan->caller))
 		return KTASK_LIMIT_MOVED;
-	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask))
+	/* Who loses all its CPUs to hotplug is let run on any. */
+	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask) ||
+	    !cpumask_subset(&current->cpus_mask, helper->cpus))
 		return KTASK_LIMIT_CPUS;
 	helper->leaving = ktask_over_budget(loan, &limit);
 	if (helper->leaving)
@@ -895,6 +920,23 @@ static void ktask_outfit_return(struct ktask_outfit *old,
 	memalloc_flags_restore(old->memalloc_flags);
 }
 
+/* The helper has left the caller's cgroups: the loan is without it. */
+static void ktask_loan_take_back(struct ktask_loan *loan,
+				 struct ktask_helper *helper)
+	__must_hold(&loan->lock)
+{
+	/*
+	 * Only now: nobody is to take its place while it is still there. The
+	 * release pairs with the acquire in ktask_over_budget(): one helper
+	 * too many may think that it has to leave, but none that it may stay.
+	 */
+	if (helper->leaving)
+		atomic_dec(&loan->leaving);
+	atomic_dec_return_release(&loan->nr);
+	atomic_set(&helper->state, KTASK_HELPER_IDLE);
+	list_del(&helper->node);
+}
+
 /* Serve a loan from start to end. */
 static void ktask_helper_serve(struct ktask_helper *helper)
 {
@@ -909,19 +951,11 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	ktask_outfit_return(&own, helper);
 
 	ns = task_sched_runtime(current) - ns;
-	ktask_helper_leave(helper);
-	ktask_trace_return(loan, current, ns);
-	/*
-	 * Only now: nobody is to take its place while it is still there. The
-	 * release pairs with the acquire in ktask_over_budget(): one helper
-	 * too many may think that it has to leave, but none that it may stay.
-	 */
-	if (helper->leaving)
-		atomic_dec(&loan->leaving);
-	atomic_dec_return_release(&loan->nr);
-	atomic_set(&helper->state, KTASK_HELPER_IDLE);
 
 	/*
+	 * Outside the caller's cgroups a helper is nicer than all others, so it
+	 * is not to be preempted before the caller can do without it.
+	 *
 	 * The loan is on the caller's stack, and the caller leaves once it
 	 * holds the lock and finds the list empty: so wake it under the lock,
 	 * and do not touch the loan after that. From then on the caller may
@@ -929,7 +963,9 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	 * forget the caller's death.
 	 */
 	scoped_guard(spinlock, &loan->lock) {
-		list_del(&helper->node);
+		ktask_helper_leave(helper);
+		ktask_trace_return(loan, current, ns);
+		ktask_loan_take_back(loan, helper);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;
 		ktask_hand_over(loan, &before);
 		if (signal_pending(current))
@@ -975,23 +1011,22 @@ static int ktask_helper_main(void *data)
 	return 0;
 }
 
-static void ktask_pool_create(int nid)
+static struct ktask_pool *ktask_pool_create(int nid)
 {
 	struct ktask_pool *pool;
 
 	pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, nid);
 	if (!pool)
-		return;
+		return NULL;
 
 	pool->nid = nid;
 	spin_lock_init(&pool->lock);
 	INIT_LIST_HEAD(&pool->idle);
 	INIT_DELAYED_WORK(&pool->manager, ktask_pool_manage);
-	pool->nr_missed = min(ktask_pool_max(pool), KTASK_POOL_MIN);
 
 	/* Pairs with smp_load_acquire() in ktask_pool_get(). */
 	smp_store_release(&ktask_pools[nid], pool);
-	queue_delayed_work(system_unbound_wq, &pool->manager, 0);
+	return pool;
 }
 
 /*
@@ -1001,9 +1036,12 @@ static void ktask_pool_create(int nid)
 static int ktask_cpu_online(unsigned int cpu)
 {
 	int nid = cpu_to_node(cpu);
+	struct ktask_pool *pool = ktask_pool_get(nid);
 
-	if (!ktask_pool_get(nid))
-		ktask_pool_create(nid);
+	if (!pool && nid != NUMA_NO_NODE)
+		pool = ktask_pool_create(nid);
+	if (pool)
+		mod_delayed_work(system_unbound_wq, &pool->manager, 0);
 	return 0;
 }
 
