@@ -913,7 +913,7 @@ static int test_killed_thread(void *start, void *end, void *arg)
 /* A fatal signal ends tasks that say so, exactly, and no others. */
 static void test_killable(struct kunit *test)
 {
-	static const size_t at[] = { 0, 150, 299 };
+	static const size_t at[] = { 0, 150, 250 };
 	struct test_task *t = test_task_new(test, 300, 1);
 	DEFINE_KTASK_CTL(ctl, test_killed_thread, t, 1);
 	int i;

@@ -12,7 +12,7 @@ time_of()
 	local t
 
 	t=$(sed -n 's/^timeout=//p' "$1/settings" 2>/dev/null)
-	echo $((${t:-120} * $(cat slowness 2>/dev/null || echo 2)))
+	echo $((${t:-360} * $(cat slowness 2>/dev/null || echo 2)))
 }
 
 while IFS=': ' read -r collection program arguments; do

@@ -6,4 +6,4 @@
 ARGUMENTS=test_ktask_isolated run_selftests default isolated '^cgroup:test_ktask_live$' \
 	--append 'isolcpus=2 nohz_full=3'
 ARGUMENTS=test_ktask_late_node run_selftests default late '^cgroup:test_ktask_live$' \
-	--numa 2 --append 'maxcpus=2'
+	--cpus 12 --numa 2 --append 'maxcpus=6'

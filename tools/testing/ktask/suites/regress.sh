@@ -69,7 +69,16 @@ run_on_stock()
 # Those of test_cpu compare CPU time with the time on the clock, of a machine
 # that gets none itself while its host has other things to do. A limit that no
 # longer holds is seen in every try.
-by_chance='^not ok - cgroup/test_cpu: test_cpucg_'
+by_chance='cgroup/test_cpu: test_cpucg_'
+
+# best_of EARLIER NOW: of such cases what passed in any try counts.
+best_of()
+{
+	awk -F '\t' -v chance="^$by_chance" '
+		NR == FNR { if ($1 == "pass") passed[$2] = $0; next }
+		$2 ~ chance && $2 in passed { print passed[$2]; next }
+		{ print }' "$1" "$2"
+}
 
 # compare GROUP PATTERN VM-ARGUMENTS...: what is worse only by such cases may
 # try again.
@@ -82,11 +91,14 @@ compare()
 	dir=$(selftests_payload "regress-$name" "$built" default "$pattern")
 	set -- "$name" --cpus 4 --timeout 900 "$@" "$dir"
 	run_on_stock "$@" >"$results-stock.cases"
+	echo "none" >"$results-ours.cases"
 	for try in 1 2 3; do
-		run_on ours "$ours" "$@" >"$results-ours.cases"
+		run_on ours "$ours" "$@" >"$results-try.cases"
+		best_of "$results-ours.cases" "$results-try.cases" >"$results-best.cases"
+		mv "$results-best.cases" "$results-ours.cases"
 		awk -f "$KT_DIR/compare.awk" "$results-stock.cases" "$results-ours.cases" >"$results.tap"
 		grep '^not ok' "$results.tap" >"$results.worse" || break
-		! grep -qv "$by_chance" "$results.worse" || break
+		! grep -qv "^not ok - $by_chance" "$results.worse" || break
 		say "$name, try $try of 3: $(paste -sd';' "$results.worse")"
 	done
 	cat "$results.tap"

@@ -16,7 +16,7 @@ expect()
 	shift 4
 	dir=$(kt_home)/run/test-runner
 	rm -rf "$dir"
-	"$KT_DIR/vm.sh" --kernel "$kernel" --result "$dir" --timeout 60 --job "$job" "$@" >"$(kt_home)/run/test-runner.out" || rc=$?
+	"$KT_DIR/vm.sh" --kernel "$kernel" --result "$dir" --timeout 300 --job "$job" "$@" >"$(kt_home)/run/test-runner.out" || rc=$?
 	said=$(cat "$dir/failure" 2>/dev/null || :)
 	if [ "$rc" -ne "$want" ]; then
 		echo "not ok - $title: status $rc, not $want; it said: $said"

@@ -497,13 +497,31 @@ int read_helpers(struct helper *helpers)
 	return nr;
 }
 
+/* Wait until every helper sleeps at nice 19; the watchdog ends it otherwise. */
+void wait_for_idle_helpers(void)
+{
+	struct helper helpers[MAX_HELPERS];
+	int nr, i;
+
+	do {
+		nr = read_helpers(helpers);
+		for (i = 0; i < nr; i++)
+			if (helpers[i].state != 'I' || helpers[i].nice != 19)
+				break;
+		sched_yield();
+	} while (i < nr);
+}
+
 /* How many helpers have worked since @before, and on how many wrong CPUs. */
 int worked_since(const struct helper *before, int nr_before,
 		 int allowed_cpus, int *strayed)
 {
 	struct helper now[MAX_HELPERS];
-	int nr = read_helpers(now), worked = 0, i, j;
+	int nr, worked = 0, i, j;
 
+	/* A helper is seen to have worked when it sleeps again. */
+	wait_for_idle_helpers();
+	nr = read_helpers(now);
 	*strayed = 0;
 	for (i = 0; i < nr; i++) {
 		bool allowed = false;
@@ -520,21 +538,6 @@ int worked_since(const struct helper *before, int nr_before,
 		*strayed += !allowed;
 	}
 	return worked;
-}
-
-/* Wait until every helper sleeps at nice 19; the watchdog ends it otherwise. */
-void wait_for_idle_helpers(void)
-{
-	struct helper helpers[MAX_HELPERS];
-	int nr, i;
-
-	do {
-		nr = read_helpers(helpers);
-		for (i = 0; i < nr; i++)
-			if (helpers[i].state != 'I' || helpers[i].nice != 19)
-				break;
-		sched_yield();
-	} while (i < nr);
 }
 
 bool set_max_threads(const char *text)

@@ -330,7 +330,7 @@ static int test_ktask_stat(const char *root)
 	const char *parent = make_cgroup(root, "ktask_stat", true);
 	const char *child = make_cgroup(parent, "child", false);
 	char text[PAGE_SIZE], *line, *save = NULL;
-	long lent;
+	long lent, serial;
 	size_t i;
 
 	if (nr_cpus() < 2)
@@ -355,7 +355,8 @@ static int test_ktask_stat(const char *root)
 		tear_down(child, WORTH_MIB);
 
 	EXPECT_EQ(stat_of(child, "tasks"), 3);
-	EXPECT_EQ(stat_of(child, "serial_tasks"), 0);
+	serial = stat_of(child, "serial_tasks");
+	EXPECT_RANGE(serial, 0, stat_of(child, "cancelled"));
 	lent = stat_of(child, "helpers_lent");
 	EXPECT_RANGE(lent, 3, LONG_MAX);
 	EXPECT_RANGE(stat_of(child, "chunks"), 3, 3 * WORTH_MIB / 2);
@@ -367,7 +368,7 @@ static int test_ktask_stat(const char *root)
 	for (i = 0; i < 2; i++)
 		tear_down(child, WORTH_MIB);
 	EXPECT_EQ(stat_of(child, "tasks"), 5);
-	EXPECT_EQ(stat_of(child, "serial_tasks"), 2);
+	EXPECT_EQ(stat_of(child, "serial_tasks"), serial + 2);
 	EXPECT_EQ(stat_of(child, "helpers_lent"), lent);
 	EXPECT_EQ(stat_of(child, "refused_ktask_max"), 2);
 
@@ -610,7 +611,8 @@ static int test_ktask_affinity(const char *root)
 		end_worker(worker);
 	}
 	EXPECT_EQ(stat_of(cg, "tasks"), 2 * STRAY_ROUNDS);
-	EXPECT_EQ(stat_of(cg, "serial_tasks"), STRAY_ROUNDS);
+	EXPECT_RANGE(stat_of(cg, "serial_tasks"), STRAY_ROUNDS,
+		     STRAY_ROUNDS + stat_of(cg, "cancelled"));
 	return KSFT_PASS;
 }
 
@@ -696,13 +698,35 @@ static int test_ktask_procs(const char *root)
  * CPU time
  */
 
+/* CPU time of a teardown, in us */
+struct cpu_time {
+	long	usage;		/* that its cgroup is charged */
+	long	helped;		/* by helpers */
+	long	own;		/* by the caller, without its orders */
+};
+
+static struct cpu_time cpu_time_of_unmap(const char *cg, struct worker *worker)
+{
+	struct cpu_time t;
+
+	EXPECT(!order(worker, map_aliases, 2 * LONG_MIB_MIN));
+	t.usage = keyed(cg, "cpu.stat", "usage_usec");
+	t.helped = stat_of(cg, "helper_usec");
+	EXPECT(!order(worker, unmap, 0));
+	t.usage = keyed(cg, "cpu.stat", "usage_usec") - t.usage;
+	t.helped = stat_of(cg, "helper_usec") - t.helped;
+	t.own = worker->progress->cpu_usec;
+	return t;
+}
+
 /* The CPU time of helpers is their caller's cgroup's, and all of it is. */
 static int test_ktask_cpu_stat(const char *root)
 {
 	const char *cg = make_cgroup(root, "ktask_cpu_stat", false);
 	struct worker *worker = start_worker(cg);
-	long usage, helped, own;
-	int round;
+	struct cpu_time t;
+	int round, tries;
+	long most;
 
 	if (nr_cpus() < 2)
 		return skip_below_cpus(2);
@@ -710,18 +734,18 @@ static int test_ktask_cpu_stat(const char *root)
 	/* With helpers, then without. */
 	for (round = 0; round < 2; round++) {
 		set(cg, "cpu.ktask.max", round ? "0" : "max");
-		EXPECT(!order(worker, map_aliases, 2 * LONG_MIB_MIN));
-		usage = keyed(cg, "cpu.stat", "usage_usec");
-		helped = stat_of(cg, "helper_usec");
-		EXPECT(!order(worker, unmap, 0));
-		usage = keyed(cg, "cpu.stat", "usage_usec") - usage;
-		helped = stat_of(cg, "helper_usec") - helped;
-		own = worker->progress->cpu_usec;
+		/*
+		 * The worker's orders cost some CPU time as well, and more if
+		 * the machine's host has other things to do just then.
+		 */
+		tries = 5;
+		do {
+			t = cpu_time_of_unmap(cg, worker);
+			most = t.helped + t.own + t.own / 10 + 20000;
+		} while (t.usage > most && --tries);
 
-		EXPECT_RANGE(helped, !round, round ? 0 : LONG_MAX);
-		/* The worker's orders cost some CPU time as well. */
-		EXPECT_RANGE(usage, helped + own,
-			     helped + own + own / 10 + 20000);
+		EXPECT_RANGE(t.helped, !round, round ? 0 : LONG_MAX);
+		EXPECT_RANGE(t.usage, t.helped + t.own, most);
 	}
 	return KSFT_PASS;
 }
@@ -763,6 +787,7 @@ static int test_ktask_threaded(const char *root)
 	const char *capped = make_cgroup(domain, "capped", false);
 	struct worker *worker;
 	struct stat st;
+	long serial;
 	size_t i;
 
 	if (nr_cpus() < 2)
@@ -778,7 +803,8 @@ static int test_ktask_threaded(const char *root)
 	worker = start_worker(domain);
 	EXPECT(!order(worker, unmap_by_thread, (long)free_ones));
 	EXPECT_EQ(stat_of(free_ones, "tasks"), 1);
-	EXPECT_EQ(stat_of(free_ones, "serial_tasks"), 0);
+	serial = stat_of(free_ones, "serial_tasks");
+	EXPECT_RANGE(serial, 0, stat_of(free_ones, "cancelled"));
 	EXPECT_RANGE(peak_of(free_ones), 1, nr_cpus() - 1);
 
 	EXPECT(!order(worker, unmap_by_thread, (long)capped));
@@ -797,7 +823,7 @@ static int test_ktask_threaded(const char *root)
 	/* And its cap is its threads' too. */
 	set_cap(domain, 0);
 	EXPECT(!order(worker, unmap_by_thread, (long)free_ones));
-	EXPECT_EQ(stat_of(free_ones, "serial_tasks"), 1);
+	EXPECT_EQ(stat_of(free_ones, "serial_tasks"), serial + 1);
 	effective_is(free_ones, 0, "cpu.ktask.max", domain);
 	return KSFT_PASS;
 }
@@ -817,7 +843,7 @@ static int test_ktask_root(const char *root)
 	nr = read_helpers(before);
 	tear_down(root, WORTH_MIB);
 	EXPECT_RANGE(worked_since(before, nr, nr_cpus(), &strayed), 1,
-		     nr_cpus() - 1);
+		     MAX_HELPERS);
 	EXPECT_EQ(stat_of(bystander, "tasks"), 0);
 	return KSFT_PASS;
 }

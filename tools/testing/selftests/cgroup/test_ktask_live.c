@@ -153,6 +153,8 @@ static void expect_helpers_left(pid_t caller, const cpu_set_t *allowed)
 struct place {
 	const char	*parent;
 	const char	*child;		/* where the worker is */
+	const char	*partition;	/* to be, of all CPUs but the first */
+	const char	*kind;		/* of partition */
 	struct worker	*worker;
 	int		last_cpu;	/* of those that the test may use */
 	struct worker	*hogs[8];
@@ -209,6 +211,27 @@ static bool widen_cpuset(struct place *at)
 
 	snprintf(cpus, sizeof(cpus), "%d-%d", nth_cpu(0), at->last_cpu);
 	return set(at->child, "cpuset.cpus", cpus);
+}
+
+/* A partition takes its CPUs away from everybody else. */
+static bool make_partition(const char *cgroup, const char *kind)
+{
+	char state[64];
+
+	return set(cgroup, "cpuset.cpus.partition", kind) &&
+	       !cg_read(cgroup, "cpuset.cpus.partition", state,
+			sizeof(state)) &&
+	       EXPECT(!strcmp(strtok(state, "\n"), kind));
+}
+
+static bool narrow_partition(struct place *at)
+{
+	return make_partition(at->partition, at->kind);
+}
+
+static bool widen_partition(struct place *at)
+{
+	return make_partition(at->partition, "member");
 }
 
 static bool narrow_affinity(struct place *at)
@@ -303,35 +326,43 @@ static bool caught_change(struct place *at, const struct change *change,
 	return done;
 }
 
+static int test_change_at(struct place *at, const struct change *change,
+			  int (*prepare)(long arg), long arg)
+{
+	bool traced = trace_begin(), done = false;
+	long mib;
+
+	at->last_cpu = nth_cpu(nr_cpus() - 1);
+	cg_write(at->parent, "cgroup.subtree_control", "+cpuset");
+	at->child = make_cgroup(at->parent, "child", false);
+
+	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !done && !failures;
+	     mib *= 2) {
+		at->worker = start_worker(at->child);
+		if (prepare)
+			EXPECT(!order(at->worker, prepare, arg));
+		if (traced)
+			trace_clear();
+		done = caught_change(at, change, mib);
+		if (done && traced && !change->sampled)
+			expect_helpers_left(at->worker->pid, NULL);
+		end_worker(at->worker);
+	}
+	EXPECT(done);
+	trace_end();
+	return KSFT_PASS;
+}
+
 static int test_change(const char *root, const struct change *change,
 		       int (*prepare)(long arg), long arg)
 {
-	bool traced = trace_begin(), done = false;
-	struct place at = { .last_cpu = nth_cpu(nr_cpus() - 1) };
-	long mib;
+	struct place at = { };
 
 	if (nr_cpus() < 2)
 		return skip_below_cpus(2);
 
 	at.parent = make_cgroup(root, "ktask_live", true);
-	cg_write(at.parent, "cgroup.subtree_control", "+cpuset");
-	at.child = make_cgroup(at.parent, "child", false);
-
-	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !done && !failures;
-	     mib *= 2) {
-		at.worker = start_worker(at.child);
-		if (prepare)
-			EXPECT(!order(at.worker, prepare, arg));
-		if (traced)
-			trace_clear();
-		done = caught_change(&at, change, mib);
-		if (done && traced && !change->sampled)
-			expect_helpers_left(at.worker->pid, NULL);
-		end_worker(at.worker);
-	}
-	EXPECT(done);
-	trace_end();
-	return KSFT_PASS;
+	return test_change_at(&at, change, prepare, arg);
 }
 
 static int test_ktask_live_cap(const char *root)
@@ -359,11 +390,9 @@ static int test_ktask_live_cpu_max(const char *root)
 	return test_change(root, &max, NULL, 0);
 }
 
-static int test_ktask_live_cpuset(const char *root)
+/* Run a test that needs the cpuset controller in the root's children. */
+static int with_cpusets(const char *root, int (*test)(const char *root))
 {
-	static const struct change cpuset = {
-		narrow_cpuset, widen_cpuset
-	};
 	bool enabled;
 	int ret;
 
@@ -373,12 +402,73 @@ static int test_ktask_live_cpuset(const char *root)
 	if (!enabled && cg_write(root, "cgroup.subtree_control", "+cpuset"))
 		return skip("cannot enable the cpuset controller");
 
-	ret = test_change(root, &cpuset, NULL, 0);
+	ret = test(root);
 	end_workers();
 	remove_cgroups();
 	if (!enabled)
 		cg_write(root, "cgroup.subtree_control", "-cpuset");
 	return ret;
+}
+
+static int change_cpuset(const char *root)
+{
+	static const struct change cpuset = {
+		narrow_cpuset, widen_cpuset
+	};
+
+	return test_change(root, &cpuset, NULL, 0);
+}
+
+static int test_ktask_live_cpuset(const char *root)
+{
+	return with_cpusets(root, change_cpuset);
+}
+
+/* A cgroup that has all CPUs but the first, as soon as it is a partition. */
+static const char *prepare_partition(const char *root)
+{
+	const char *partition = make_cgroup(root, "ktask_partition", false);
+	char cpus[32];
+
+	snprintf(cpus, sizeof(cpus), "%d-%d", nth_cpu(1),
+		 nth_cpu(nr_cpus() - 1));
+	set(partition, "cpuset.cpus", cpus);
+	return partition;
+}
+
+static int change_partition(const char *root, const char *kind)
+{
+	static const struct change partition = {
+		narrow_partition, widen_partition
+	};
+	struct place at = { .kind = kind };
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	at.partition = prepare_partition(root);
+	at.parent = make_cgroup(root, "ktask_live", true);
+	return test_change_at(&at, &partition, NULL, 0);
+}
+
+static int change_root_partition(const char *root)
+{
+	return change_partition(root, "root");
+}
+
+static int change_isolated_partition(const char *root)
+{
+	return change_partition(root, "isolated");
+}
+
+static int test_ktask_live_partition(const char *root)
+{
+	return with_cpusets(root, change_root_partition);
+}
+
+static int test_ktask_live_isolated_partition(const char *root)
+{
+	return with_cpusets(root, change_isolated_partition);
 }
 
 static int test_ktask_live_affinity(const char *root)
@@ -588,8 +678,9 @@ static int test_ktask_max_storm(const char *root)
 	const char *children[2];
 	int peak;
 
-	if (nr_cpus() < 2)
-		return skip_below_cpus(2);
+	/* Each child has threads enough for two. */
+	if (nr_cpus() < 4)
+		return skip_below_cpus(4);
 	if (nr > 10)
 		nr = 10;
 
@@ -881,6 +972,34 @@ static int test_ktask_isolated(const char *root)
 	return KSFT_PASS;
 }
 
+static int work_in_isolated_partition(const char *root)
+{
+	const char *partition;
+	struct worker *worker;
+
+	if (nr_cpus() < 3)
+		return skip_below_cpus(3);
+	if (!trace_begin())
+		return skip("no tracepoints");
+
+	partition = prepare_partition(root);
+	if (!make_partition(partition, "isolated"))
+		return KSFT_FAIL;
+	worker = start_worker(partition);
+	trace_clear();
+	EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
+	EXPECT_RANGE(helpers_chunks(worker->pid, NULL), 1, INT_MAX);
+	trace_end();
+	EXPECT(make_partition(partition, "member"));
+	return KSFT_PASS;
+}
+
+/* Who lives on isolated CPUs has helpers there. */
+static int test_ktask_isolated_partition(const char *root)
+{
+	return with_cpusets(root, work_in_isolated_partition);
+}
+
 #define MAX_NODES	64
 
 /* The node that a CPU belongs to, even before it is online, or -1. */
@@ -908,19 +1027,51 @@ static int helpers_of(int nid)
 	return nr;
 }
 
-/* A node whose CPUs come after boot gets helpers then. */
+/* Bring all CPUs of a node up or down; returns how many there are. */
+static int set_node_online(int nid, const char *text)
+{
+	int cpu, nr = 0;
+
+	for (cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF); cpu++)
+		if (node_of(cpu) == nid) {
+			EXPECT(set_online(cpu, text));
+			nr++;
+		}
+	return nr;
+}
+
+/* What a node's pool has at least */
+#define POOL_MIN	4
+
+/*
+ * A node whose CPUs come after boot gets helpers then; and one caller can have
+ * one for each CPU, wherever it runs.
+ */
 static int test_ktask_late_node(const char *root)
 {
-	int cpu = sysconf(_SC_NPROCESSORS_CONF) - 1, nid = node_of(cpu), i;
+	int nid = node_of(sysconf(_SC_NPROCESSORS_CONF) - 1), least, i;
+	struct worker *worker;
+	const char *cg;
 
 	if (nid < 0 || helpers_of(nid))
 		return skip("the last CPU's node has helpers from the start");
-	if (!EXPECT(set_online(cpu, "1")))
-		return KSFT_FAIL;
-	for (i = 0; i < 100 && !helpers_of(nid); i++)
-		usleep(100000);
-	EXPECT_RANGE(helpers_of(nid), 1, INT_MAX);
-	EXPECT(set_online(cpu, "0"));
+
+	least = set_node_online(nid, "1");
+	if (least > POOL_MIN)
+		least = POOL_MIN;
+	while (helpers_of(nid) < least)
+		usleep(10000);
+
+	cg = make_cgroup(root, "ktask_late_node", false);
+	worker = start_worker(cg);
+	for (i = 0; i < 50 && !failures; i++) {
+		EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
+		if (cg_read_long(cg, "cpu.ktask.peak") >= nr_cpus() - 1)
+			break;
+	}
+	EXPECT_EQ(cg_read_long(cg, "cpu.ktask.peak"), nr_cpus() - 1);
+	ksft_print_msg("at teardown %d\n", i);
+	set_node_online(nid, "0");
 	return KSFT_PASS;
 }
 
@@ -1002,6 +1153,8 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_live_parent_cap),
 	T(test_ktask_live_cpu_max),
 	T(test_ktask_live_cpuset),
+	T(test_ktask_live_partition),
+	T(test_ktask_live_isolated_partition),
 	T(test_ktask_live_affinity),
 	T(test_ktask_live_other_cpus),
 	T(test_ktask_live_system),
@@ -1013,6 +1166,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_real_time),
 	T(test_ktask_throttled),
 	T(test_ktask_isolated),
+	T(test_ktask_isolated_partition),
 	T(test_ktask_late_node),
 };
 

@@ -66,6 +66,7 @@ int leave_box(struct box *box);
 void empty_box(struct box *box);
 int run_in_box(int (*fn)(void *arg), void *arg, bool wants_helpers);
 long box_lent(const struct box *box);
+void drain_batches(void);
 long box_current(const struct box *box);
 long keyed(const char *cgroup, const char *file, const char *key);
 void *shared_memory(size_t size);

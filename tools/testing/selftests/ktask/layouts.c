@@ -129,6 +129,24 @@ static int map_file_shared(struct region *region, int scale)
 							   KSFT_FAIL;
 }
 
+/* Slots of pages that are still being written are not freed with the pages. */
+static void wait_for_writeback(void)
+{
+	char text[256];
+	long left;
+	FILE *file;
+
+	do {
+		left = -1;
+		file = fopen("/proc/meminfo", "r");
+		while (file && left < 0 && fgets(text, sizeof(text), file))
+			sscanf(text, "Writeback: %ld", &left);
+		if (file)
+			fclose(file);
+	} while (left > 0 && !usleep(1000));
+	EXPECT_EQ(left, 0);
+}
+
 /* Every second MiB swapped out. */
 static int map_swapped(struct region *region, int scale)
 {
@@ -139,6 +157,7 @@ static int map_swapped(struct region *region, int scale)
 		return KSFT_FAIL;
 	for (pos = 0; pos < region->size; pos += MIB(2))
 		EXPECT(!madvise(region->base + pos, MIB(1), MADV_PAGEOUT));
+	wait_for_writeback();
 
 	take_figures(&figures, "");
 	region->resident -= (size_t)figures.kb[SMAPS_SWAP] << 10;

@@ -440,8 +440,11 @@ static void *watch_locked(void *arg)
 {
 	struct watcher *watcher = arg;
 	long pins, uncharged;
+	bool last;
 
-	while (!__atomic_load_n(&watcher->stop, __ATOMIC_SEQ_CST)) {
+	do {
+		/* What is mapped stays so until the last look. */
+		last = __atomic_load_n(&watcher->stop, __ATOMIC_SEQ_CST);
 		pins = pins_held() - watcher->before;
 		if (pins <= 0)
 			continue;
@@ -449,7 +452,7 @@ static void *watch_locked(void *arg)
 		if (uncharged > watcher->uncharged)
 			watcher->uncharged = uncharged;
 		watcher->looks++;
-	}
+	} while (!last);
 	return NULL;
 }
 

@@ -394,6 +394,7 @@ static void expect_unlocked(const struct figures *before)
 {
 	struct figures after;
 
+	drain_batches();
 	take_figures(&after, "");
 	EXPECT_EQ(after.kb[VM_LCK], before->kb[VM_LCK]);
 	EXPECT_RANGE(after.kb[SYS_MLOCKED] - before->kb[SYS_MLOCKED], -64, 64);
