@@ -374,7 +374,9 @@ static bool ktask_helper_place(struct ktask_helper *helper,
 			       struct ktask_loan *loan, int nid)
 {
 	ktask_helper_set_idle(helper->task, loan->caller->policy == SCHED_IDLE);
-	ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus, UINT_MAX);
+	/* data_race: a mask that changes just now is seen after a chunk. */
+	data_race(ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus,
+				    UINT_MAX));
 	if (nid >= 0 && nid < MAX_NUMNODES && node_online(nid) &&
 	    cpumask_intersects(helper->cpus, cpumask_of_node(nid)))
 		cpumask_and(helper->cpus, helper->cpus, cpumask_of_node(nid));
@@ -756,6 +758,18 @@ static bool ktask_has_mems_of(struct task_struct *caller)
 #endif
 }
 
+/* May its caller still use the helper's CPUs, and is it still on these? */
+static bool ktask_helper_has_cpus(struct ktask_helper *helper)
+{
+	/*
+	 * Who loses all its CPUs to hotplug is let run on any.
+	 * data_race: what changes just now is seen before the next chunk.
+	 */
+	return data_race(cpumask_subset(helper->cpus,
+					&helper->loan->caller->cpus_mask) &&
+			 cpumask_subset(&current->cpus_mask, helper->cpus));
+}
+
 /* The limit that a helper has to leave for, NR_KTASK_LIMITS if there is none. */
 static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 {
@@ -768,9 +782,7 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	if (!ktask_cset_is_current(helper->cset, loan->caller) ||
 	    !ktask_has_mems_of(loan->caller))
 		return KTASK_LIMIT_MOVED;
-	/* Who loses all its CPUs to hotplug is let run on any. */
-	if (!cpumask_subset(helper->cpus, &loan->caller->cpus_mask) ||
-	    !cpumask_subset(&current->cpus_mask, helper->cpus))
+	if (!ktask_helper_has_cpus(helper))
 		return KTASK_LIMIT_CPUS;
 	helper->leaving = ktask_over_budget(loan, &limit);
 	if (helper->leaving)

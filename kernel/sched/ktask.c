@@ -194,14 +194,16 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int want)
 {
+	unsigned int cpus;
+
 	budget->helpers = want;
 	budget->limit = KTASK_LIMIT_TASK;
 	budget->tg = NULL;
 
+	/* data_race: what changes just now is seen before the next chunk. */
+	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	guard(rcu)();
-	ktask_budget_limits(budget, ktask_caller_tg(caller),
-			    ktask_usable_cpus(&caller->cpus_mask, NULL,
-					      want + 1));
+	ktask_budget_limits(budget, ktask_caller_tg(caller), cpus);
 }
 
 /**
@@ -295,7 +297,8 @@ int ktask_spare_cpus(struct task_struct *caller)
 
 	guard(rcu)();
 	tg = ktask_caller_tg(caller);
-	spare = ktask_spare_of_cpus(tg, &caller->cpus_mask);
+	/* data_race: what changes just now is seen in a tick. */
+	spare = data_race(ktask_spare_of_cpus(tg, &caller->cpus_mask));
 #ifdef CONFIG_CFS_BANDWIDTH
 	for (; tg; tg = tg->parent)
 		spare = min(spare, ktask_spare_of_quota(tg));
