@@ -32,6 +32,7 @@
 #include <linux/oom.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/isolation.h>
 #include <linux/sched/mm.h>
@@ -45,6 +46,7 @@
 
 #include "../locking/rtmutex_common.h"
 #include "internal.h"
+#include "math.h"
 
 /* Helpers that a node's pool has for its CPUs, needed or not */
 #define KTASK_POOL_MIN		4U
@@ -414,7 +416,8 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		.job = job,
 		.helpers = LIST_HEAD_INIT(loan->helpers),
 		.last_refused = NR_KTASK_LIMITS,
-		.looked = jiffies - 1,
+		.look_at = local_clock(),
+		.look_wait = KTASK_CHUNK_NS,
 		.spread = jiffies - 1,
 	};
 	spin_lock_init(&loan->lock);
@@ -432,13 +435,19 @@ static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 
 /*
  * Do the caller's limits have a CPU that nobody of its cgroups uses? All CPUs
- * are looked at for that, so once per tick.
+ * are looked at for that, so once per tick. At first more often: whoever woke
+ * the caller, or has just killed it, still runs when the task starts, and a tick
+ * is all that many tasks take.
  */
 static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 {
-	if (time_after(jiffies, loan->looked)) {
-		loan->looked = jiffies;
+	u64 now = local_clock();
+
+	/* The clocks of two CPUs may differ by a little. */
+	if ((s64)(now - loan->look_at) >= 0) {
 		loan->spare = ktask_spare_cpus(loan->caller);
+		loan->look_at = now + loan->look_wait;
+		loan->look_wait = min(2 * loan->look_wait, (u64)TICK_NSEC);
 	}
 	return loan->spare > 0;
 }

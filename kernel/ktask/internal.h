@@ -133,7 +133,9 @@ struct ktask_owed {
  * @boosted: the helper that a real-time caller waits for
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
- * @looked: when the caller last looked at what else runs, in jiffies
+ * @look_at: when the caller is to look again at what else runs, in nanoseconds
+ *	of local_clock()
+ * @look_wait: how long after that it is not to, in nanoseconds
  * @spare: CPUs that it then found idle, less helpers lent since; the caller's
  * @spread: when the caller last looked whether a helper has the better CPU, in
  *	jiffies
@@ -160,7 +162,8 @@ struct ktask_loan {
 	struct ktask_helper	*boosted;
 	unsigned long		refused;
 	enum ktask_limit	last_refused;
-	unsigned long		looked;
+	u64			look_at;
+	u64			look_wait;
 	int			spare;
 	unsigned long		spread;
 	bool			shares_cpu;
