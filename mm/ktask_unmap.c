@@ -164,6 +164,15 @@ static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
 	return vma && vma->vm_start < unmap->end ? vma : NULL;
 }
 
+/* The next PUD of the table that @pudp is in which is in use, or @end */
+static unsigned long ktask_unmap_find_pud(pud_t *pudp, unsigned long addr,
+					  unsigned long end)
+{
+	while (addr < end && pud_none(pudp_get(pudp++)))
+		addr = pud_addr_end(addr, end);
+	return addr;
+}
+
 /* The next PMD of the table that @pud refers to which is in use, or @end */
 static unsigned long ktask_unmap_find_pmd(pud_t *pudp, pud_t pud,
 					  unsigned long addr, unsigned long end)
@@ -175,20 +184,21 @@ static unsigned long ktask_unmap_find_pmd(pud_t *pudp, pud_t pud,
 }
 
 /*
- * Advance past the first PMD from @position on that has a page table or a huge
- * page, up to the next one in the same PMD table, or to the end of that. As
- * looking costs something too, a PMD table that has none is as good as one.
- * Returns false if there is no PMD table any more.
+ * Advance past the PMDs from @position on that have a page table or a huge
+ * page, as many as @left bytes are but no further than the end of their table,
+ * and up to the next such one or that end; count them off @left. As looking
+ * costs something too, a PMD table that has none is as good as one. Returns
+ * false if there is no PMD table any more.
  *
  * Page tables that a range has are freed by its owner only, when all is
  * unmapped, but for those that khugepaged retracts, hence no look below a PMD,
  * and for PMD tables that hugetlbfs shares. What is read of these may mean
  * nothing, but it can be read: they are freed when all CPUs have had interrupts
- * on. A PUD is read once. One that is not present may still be something, of
- * hugetlbfs again: a page that migrates or is poisoned, or a marker.
+ * on. A PUD is read once then. One that is not present may still be something,
+ * of hugetlbfs again: a page that migrates or is poisoned, or a marker.
  */
 static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
-			     unsigned long end)
+			     unsigned long end, size_t *left)
 {
 	unsigned long addr = *position, next;
 
@@ -205,6 +215,9 @@ static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 		next = p4d_addr_end(addr, next);
 		if (p4d_none(p4dp_get(p4d)))
 			continue;
+		addr = ktask_unmap_find_pud(pud_offset(p4d, addr), addr, next);
+		if (addr == next)
+			continue;
 		pudp = pud_offset(p4d, addr);
 		next = pud_addr_end(addr, next);
 
@@ -215,8 +228,13 @@ static bool ktask_unmap_step(struct mm_struct *mm, unsigned long *position,
 		if (!pud_present(pud) || pud_leaf(pud))
 			continue;
 		addr = ktask_unmap_find_pmd(pudp, pud, addr, next);
-		addr = pmd_addr_end(addr, next);
-		*position = ktask_unmap_find_pmd(pudp, pud, addr, next);
+		do {
+			*left -= min(*left, PMD_SIZE);
+			addr = ktask_unmap_find_pmd(pudp, pud,
+						    pmd_addr_end(addr, next),
+						    next);
+		} while (*left && addr < next);
+		*position = addr;
 		return true;
 	}
 	*position = end;
@@ -235,9 +253,9 @@ static unsigned long ktask_unmap_advance(const struct ktask_unmap *unmap,
 {
 	unsigned long end = min(unmap->end, unmap->mm->task_size);
 
-	while (nsteps && ktask_unmap_step(unmap->mm, &addr, end))
-		nsteps -= min(nsteps, PMD_SIZE);
 	*left = nsteps;
+	while (*left && ktask_unmap_step(unmap->mm, &addr, end, left))
+		;
 	return addr;
 }
 
