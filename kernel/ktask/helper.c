@@ -46,7 +46,6 @@
 
 #include "../locking/rtmutex_common.h"
 #include "internal.h"
-#include "math.h"
 
 /* Helpers that a node's pool has for its CPUs, needed or not */
 #define KTASK_POOL_MIN		4U
@@ -57,6 +56,9 @@
  */
 #define KTASK_QUOTA_STAY	1
 #define KTASK_QUOTA_LEND	4
+
+/* For how long a caller at first relies on what it saw of other threads */
+#define KTASK_LOOK_NS		500000ULL
 
 enum ktask_helper_state {
 	KTASK_HELPER_IDLE,	/* in the pool, or cancelled on its way to it */
@@ -417,7 +419,7 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		.helpers = LIST_HEAD_INIT(loan->helpers),
 		.last_refused = NR_KTASK_LIMITS,
 		.look_at = local_clock(),
-		.look_wait = KTASK_CHUNK_NS,
+		.look_wait = KTASK_LOOK_NS,
 		.spread = jiffies - 1,
 	};
 	spin_lock_init(&loan->lock);
@@ -436,8 +438,8 @@ static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 /*
  * Do the caller's limits have a CPU that nobody of its cgroups uses? All CPUs
  * are looked at for that, so once per tick. At first more often: whoever woke
- * the caller, or has just killed it, still runs when the task starts, and a tick
- * is all that many tasks take.
+ * the caller, or has just killed it, still runs when the task starts, and many
+ * tasks take no longer than a tick.
  */
 static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 {

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -309,6 +310,94 @@ static int reserved(const void *unused)
 	return KSFT_PASS;
 }
 
+/* The size of each list that anonymous memory may be on, in bytes */
+struct lru_sizes {
+	long	inactive, active, unevictable;
+};
+
+static struct lru_sizes lru_sizes(const struct box *box)
+{
+	drain_batches();
+	/* Reading cpu.stat brings all statistics up to date. */
+	keyed(box->cgroup, "cpu.stat", "usage_usec");
+	return (struct lru_sizes) {
+		.inactive = keyed(box->cgroup, "memory.stat", "inactive_anon"),
+		.active = keyed(box->cgroup, "memory.stat", "active_anon"),
+		.unevictable = keyed(box->cgroup, "memory.stat", "unevictable"),
+	};
+}
+
+/* A page that is used through the kernel twice is active. */
+static void activate(char *page)
+{
+	struct iovec remote = { page, 1 }, local;
+	char byte;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		local = (struct iovec){ &byte, 1 };
+		EXPECT_EQ(process_vm_readv(getpid(), &local, 1, &remote, 1, 0),
+			  1);
+		drain_batches();
+	}
+}
+
+#define LRU_PAGE	4096UL
+#define LRU_BYTES	MIB(64)
+#define LRU_MIXED	MIB(8)
+#define LRU_ACTIVE	16
+
+/*
+ * Pages that follow one another are on different lists: of the first LRU_MIXED
+ * every other one is locked, and some behind these are active.
+ */
+static int lru_in_box(void *arg)
+{
+	const struct box *box = arg;
+	struct lru_sizes before, full, after;
+	char *base, *page;
+	int i;
+
+	base = map_aligned(LRU_BYTES, 0, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (!EXPECT(base))
+		return KSFT_FAIL;
+	before = lru_sizes(box);
+
+	EXPECT(!madvise(base, LRU_BYTES, MADV_NOHUGEPAGE));
+	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
+	drain_batches();
+	for (page = base; page < base + LRU_MIXED; page += 2 * LRU_PAGE)
+		EXPECT(!mlock(page, LRU_PAGE));
+	for (i = 0; i < LRU_ACTIVE; i++, page += 2 * LRU_PAGE)
+		activate(page);
+	full = lru_sizes(box);
+	EXPECT_EQ(full.unevictable - before.unevictable, LRU_MIXED / 2);
+	EXPECT_RANGE(full.active - before.active, (long)LRU_PAGE,
+		     LRU_ACTIVE * (long)LRU_PAGE);
+	EXPECT_RANGE(full.inactive - before.inactive,
+		     (long)(LRU_BYTES - LRU_MIXED), LONG_MAX);
+
+	EXPECT(!munmap(base, LRU_BYTES));
+	after = lru_sizes(box);
+	EXPECT_EQ(after.unevictable, before.unevictable);
+	EXPECT_EQ(after.active, before.active);
+	EXPECT_RANGE(after.inactive - before.inactive, -(64L << 10), 64 << 10);
+	return KSFT_PASS;
+}
+
+/* The kernel's lists of pages get shorter by what was torn down. */
+static int lru(const void *unused)
+{
+	struct box box;
+
+	if (!make_box(&box) || !EXPECT(enter_box(&box, lru_in_box, &box) > 0))
+		return KSFT_FAIL;
+	EXPECT_EQ(leave_box(&box), 0);
+	empty_box(&box);
+	return KSFT_PASS;
+}
+
 int main(int argc, char **argv)
 {
 	struct test tests[32];
@@ -325,6 +414,7 @@ int main(int argc, char **argv)
 	tests[nr++] = (struct test)T(drift);
 	tests[nr++] = (struct test)T(below_floor);
 	tests[nr++] = (struct test)T(reserved);
+	tests[nr++] = (struct test)T(lru);
 
 	return run_tests(tests, nr, argc, argv);
 }
