@@ -446,9 +446,12 @@ static int test_ktask_max_nested(const char *root)
 	return KSFT_PASS;
 }
 
-/* Check one cpu.max at @level: the budget shown in @leaf, and the one kept. */
-static void check_cpu_max(const char *level, const char *leaf, const char *max,
-			  int helpers)
+/*
+ * Tear down in @leaf below a cpu.max at @level that has room for @helpers: they
+ * are what the budget shows, and never more. Returns how many were lent.
+ */
+static long tear_down_below(const char *level, const char *leaf,
+			    const char *max, int helpers)
 {
 	int cpus = nr_cpus() - 1;
 	int peak = cg_open(leaf, "cpu.ktask.peak", O_RDWR);
@@ -456,7 +459,7 @@ static void check_cpu_max(const char *level, const char *leaf, const char *max,
 	struct worker *worker = start_worker(leaf);
 
 	/* Map it first, or that takes minutes with a hundredth of a CPU. */
-	EXPECT(!order(worker, map_memory, SMALL_MIB));
+	EXPECT(!order(worker, map_memory, helpers ? WORTH_MIB : SMALL_MIB));
 	set(level, "cpu.max", max);
 	if (helpers <= cpus)
 		effective_is(leaf, helpers, "cpu.max", level);
@@ -467,13 +470,27 @@ static void check_cpu_max(const char *level, const char *leaf, const char *max,
 	EXPECT(!order(worker, unmap, 0));
 	set(level, "cpu.max", "max");
 
-	helpers = helpers < cpus ? helpers : cpus;
 	lent = stat_of(leaf, "helpers_lent") - lent;
-	if (!EXPECT_RANGE(cg_read_long_fd(peak), !!helpers, helpers) ||
-	    !EXPECT_RANGE(lent, !!helpers, helpers ? LONG_MAX : 0))
-		ksft_print_msg("cpu.max was %s\n", max);
+	EXPECT_RANGE(cg_read_long_fd(peak), lent ? 1 : 0,
+		     helpers < cpus ? helpers : cpus);
 	close(peak);
 	end_worker(worker);
+	return lent;
+}
+
+/* A busy host may keep all CPUs from a short task: then try again. */
+static void check_cpu_max(const char *level, const char *leaf, const char *max,
+			  int helpers)
+{
+	int tries = 3;
+	long lent;
+
+	do
+		lent = tear_down_below(level, leaf, max, helpers);
+	while (helpers && !lent && --tries);
+
+	if (!EXPECT_RANGE(lent, !!helpers, helpers ? LONG_MAX : 0))
+		ksft_print_msg("cpu.max was %s\n", max);
 }
 
 /* Helpers are as many as the CPUs that cpu.max begins, less the caller's. */
