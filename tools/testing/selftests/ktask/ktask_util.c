@@ -170,6 +170,12 @@ void drain_batches(void)
 	write_text_to("/proc/sys/vm/drop_caches", "1");
 }
 
+/* Reading cpu.stat brings all statistics up to date, those of memory too. */
+void flush_stats(const char *cgroup)
+{
+	keyed(cgroup, "cpu.stat", "usage_usec");
+}
+
 /* Nobody is left in the box: so nothing may be left of their memory. */
 void empty_box(struct box *box)
 {
@@ -182,8 +188,7 @@ void empty_box(struct box *box)
 	if (!*box->cgroup)
 		return;
 
-	/* Reading cpu.stat brings all statistics up to date. */
-	keyed(box->cgroup, "cpu.stat", "usage_usec");
+	flush_stats(box->cgroup);
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		long left = keyed(box->cgroup, "memory.stat", keys[i]);
 
@@ -317,7 +322,7 @@ void take_figures(struct figures *figures, const char *cgroup)
 	if (!*cgroup)
 		return;
 
-	keyed(cgroup, "cpu.stat", "usage_usec");
+	flush_stats(cgroup);
 	figures->kb[CG_CURRENT] = cg_read_long(cgroup, "memory.current") / 1024;
 	figures->kb[CG_SWAP] = cg_read_long(cgroup, "memory.swap.current") /
 			       1024;

@@ -14,6 +14,7 @@
 
 #define MIB(x)			((size_t)(x) << 20)
 #define PMD_BYTES		MIB(2)
+#define PAGE			((size_t)4096)
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22
@@ -67,6 +68,7 @@ void empty_box(struct box *box);
 int run_in_box(int (*fn)(void *arg), void *arg, bool wants_helpers);
 long box_lent(const struct box *box);
 void drain_batches(void);
+void flush_stats(const char *cgroup);
 long box_current(const struct box *box);
 long keyed(const char *cgroup, const char *file, const char *key);
 void *shared_memory(size_t size);

@@ -8,7 +8,6 @@
 #include "ktask_util.h"
 #include "layouts.h"
 
-#define PAGE	((size_t)4096)
 #define RW	(PROT_READ | PROT_WRITE)
 #define ANON	(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 

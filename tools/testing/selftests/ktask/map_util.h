@@ -13,7 +13,6 @@
 #include "dma.h"
 #include "ktask_util.h"
 
-#define PAGE		((size_t)4096)
 #define RW		(PROT_READ | PROT_WRITE)
 #define ANON		(MAP_PRIVATE | MAP_ANONYMOUS)
 

@@ -297,17 +297,22 @@ static int reserved_in_box(void *arg)
 	return KSFT_PASS;
 }
 
-/* What is reserved and not in use takes no chunks. */
-static int reserved(const void *unused)
+/* Run a function in a box, and tell it which. */
+static int run_in_known_box(int (*fn)(void *box))
 {
 	struct box box;
 
-	if (!make_box(&box) ||
-	    !EXPECT(enter_box(&box, reserved_in_box, &box) > 0))
+	if (!make_box(&box) || !EXPECT(enter_box(&box, fn, &box) > 0))
 		return KSFT_FAIL;
 	EXPECT_EQ(leave_box(&box), 0);
 	empty_box(&box);
 	return KSFT_PASS;
+}
+
+/* What is reserved and not in use takes no chunks. */
+static int reserved(const void *unused)
+{
+	return run_in_known_box(reserved_in_box);
 }
 
 /* The size of each list that anonymous memory may be on, in bytes */
@@ -318,8 +323,7 @@ struct lru_sizes {
 static struct lru_sizes lru_sizes(const struct box *box)
 {
 	drain_batches();
-	/* Reading cpu.stat brings all statistics up to date. */
-	keyed(box->cgroup, "cpu.stat", "usage_usec");
+	flush_stats(box->cgroup);
 	return (struct lru_sizes) {
 		.inactive = keyed(box->cgroup, "memory.stat", "inactive_anon"),
 		.active = keyed(box->cgroup, "memory.stat", "active_anon"),
@@ -330,19 +334,15 @@ static struct lru_sizes lru_sizes(const struct box *box)
 /* A page that is used through the kernel twice is active. */
 static void activate(char *page)
 {
-	struct iovec remote = { page, 1 }, local;
 	char byte;
+	struct iovec local = { &byte, 1 }, remote = { page, 1 };
 	int i;
 
-	for (i = 0; i < 2; i++) {
-		local = (struct iovec){ &byte, 1 };
+	for (i = 0; i < 2; i++)
 		EXPECT_EQ(process_vm_readv(getpid(), &local, 1, &remote, 1, 0),
 			  1);
-		drain_batches();
-	}
 }
 
-#define LRU_PAGE	4096UL
 #define LRU_BYTES	MIB(64)
 #define LRU_MIXED	MIB(8)
 #define LRU_ACTIVE	16
@@ -367,14 +367,14 @@ static int lru_in_box(void *arg)
 	EXPECT(!madvise(base, LRU_BYTES, MADV_NOHUGEPAGE));
 	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
 	drain_batches();
-	for (page = base; page < base + LRU_MIXED; page += 2 * LRU_PAGE)
-		EXPECT(!mlock(page, LRU_PAGE));
-	for (i = 0; i < LRU_ACTIVE; i++, page += 2 * LRU_PAGE)
+	for (page = base; page < base + LRU_MIXED; page += 2 * PAGE)
+		EXPECT(!mlock(page, PAGE));
+	for (i = 0; i < LRU_ACTIVE; i++, page += 2 * PAGE)
 		activate(page);
 	full = lru_sizes(box);
 	EXPECT_EQ(full.unevictable - before.unevictable, LRU_MIXED / 2);
-	EXPECT_RANGE(full.active - before.active, (long)LRU_PAGE,
-		     LRU_ACTIVE * (long)LRU_PAGE);
+	EXPECT_RANGE(full.active - before.active, (long)PAGE,
+		     LRU_ACTIVE * (long)PAGE);
 	EXPECT_RANGE(full.inactive - before.inactive,
 		     (long)(LRU_BYTES - LRU_MIXED), LONG_MAX);
 
@@ -389,13 +389,7 @@ static int lru_in_box(void *arg)
 /* The kernel's lists of pages get shorter by what was torn down. */
 static int lru(const void *unused)
 {
-	struct box box;
-
-	if (!make_box(&box) || !EXPECT(enter_box(&box, lru_in_box, &box) > 0))
-		return KSFT_FAIL;
-	EXPECT_EQ(leave_box(&box), 0);
-	empty_box(&box);
-	return KSFT_PASS;
+	return run_in_known_box(lru_in_box);
 }
 
 int main(int argc, char **argv)

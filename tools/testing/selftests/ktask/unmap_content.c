@@ -19,7 +19,6 @@
 
 #include "ktask_util.h"
 
-#define PAGE		((size_t)4096)
 #define WORDS		(PAGE / sizeof(uint64_t))
 #define RW		(PROT_READ | PROT_WRITE)
 #define ANON		(MAP_PRIVATE | MAP_ANONYMOUS)

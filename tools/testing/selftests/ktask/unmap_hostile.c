@@ -29,7 +29,6 @@
 
 #include "ktask_util.h"
 
-#define PAGE		((size_t)4096)
 #define RW		(PROT_READ | PROT_WRITE)
 #define ANON		(MAP_PRIVATE | MAP_ANONYMOUS)
 #define SHARED		(MAP_SHARED | MAP_ANONYMOUS)
