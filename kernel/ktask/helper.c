@@ -13,11 +13,11 @@
  * one or does without, and the pool's manager grows the pool in the
  * background and shrinks it again when helpers stay idle.
  *
- * Helpers work at nice 19. A caller that has run out of chunks takes back the
- * helpers that have not started, and lends its own nice value to one of those
- * that have, then to the next: so that waiting never depends on more than one
- * thread at the caller's priority. A real-time caller lends its priority as the
- * waiter for an rt_mutex does, and for no longer.
+ * Helpers work at nice 19 and with the shortest slice. A caller that has run
+ * out of chunks takes back the helpers that have not started, and lends its own
+ * nice value to one of those that have, then to the next: so that waiting never
+ * depends on more than one thread at the caller's priority. A real-time caller
+ * lends its priority as the waiter for an rt_mutex does, and for no longer.
  */
 #include <linux/cgroup.h>
 #include <linux/cpuhotplug.h>
@@ -43,6 +43,7 @@
 #include <linux/sysctl.h>
 #include <linux/topology.h>
 #include <linux/workqueue.h>
+#include <uapi/linux/sched/types.h>
 
 #include "../locking/rtmutex_common.h"
 #include "internal.h"
@@ -259,6 +260,21 @@ static void ktask_helper_free(struct ktask_helper *helper)
 	kfree(helper);
 }
 
+/*
+ * Nicer than all others; and with the shortest slice that there is, which is
+ * for how long nobody who wakes up on its CPU may preempt a thread.
+ */
+static void ktask_helper_be_nice(struct task_struct *helper)
+{
+	static const struct sched_attr attr = {
+		.sched_policy	= SCHED_NORMAL,
+		.sched_nice	= MAX_NICE,
+		.sched_runtime	= NSEC_PER_MSEC / 10,
+	};
+
+	sched_setattr_nocheck(helper, &attr);
+}
+
 static bool ktask_helper_create(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
@@ -277,7 +293,7 @@ static bool ktask_helper_create(struct ktask_pool *pool)
 		ktask_helper_free(helper);
 		return false;
 	}
-	set_user_nice(helper->task, MAX_NICE);
+	ktask_helper_be_nice(helper->task);
 	/* Nobody but ktask moves it: no cpuset, no cgroup, no administrator. */
 	kthread_bind_mask(helper->task, housekeeping_cpumask(HK_TYPE_KTHREAD));
 	/* It puts itself into the pool. */

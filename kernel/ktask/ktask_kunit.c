@@ -1054,6 +1054,7 @@ struct test_outfit {
 	atomic_t		other_cset;
 	atomic_t		other_cpus;
 	atomic_t		other_nice;
+	atomic_t		other_slice;
 	atomic_t		other_class;
 	atomic_t		other_flags;
 	atomic_t		other_mems;
@@ -1117,6 +1118,8 @@ static int test_outfit_thread(void *start, void *end, void *arg)
 		/* The caller's is lent while it waits. */
 		if (nice != MAX_NICE && nice != task_nice(caller))
 			atomic_inc(&o->other_nice);
+		if (current->se.slice != NSEC_PER_MSEC / 10)
+			atomic_inc(&o->other_slice);
 		if (current->policy != caller->policy)
 			atomic_inc(&o->other_class);
 		if ((current->flags & TEST_MEMALLOC) != o->memalloc)
@@ -1142,6 +1145,7 @@ static void test_outfit_run(struct kunit *test, struct test_outfit *o)
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cset), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_cpus), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_nice), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_slice), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_class), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_flags), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&o->other_mems), 0);
@@ -1782,14 +1786,19 @@ static void test_helpers_for_quota(struct kunit *test)
 
 static void test_quota_spare(struct kunit *test)
 {
-	const u64 ns = KTASK_CHUNK_NS;
+	const u64 ns = KTASK_CHUNK_NS, slice = KTASK_SLICE_NS;
+	const u64 quota = 150 * NSEC_PER_MSEC;
 
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, 0, 0));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(ns, ns, 0));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(ns - 1, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(ns, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(U64_MAX, 0, UINT_MAX));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, U64_MAX, UINT_MAX));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, 0, 0, 0));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, ns, ns, 0));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, ns - 1, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(0, ns, 0, 1));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(quota, slice + ns - 1, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(quota, slice + ns, 0, 1));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(16 * ns, 2 * ns - 1, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(16 * ns, 2 * ns, 0, 1));
+	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(U64_MAX, U64_MAX, 0, UINT_MAX));
+	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(quota, 0, U64_MAX, UINT_MAX));
 }
 
 static struct kunit_case ktask_math_cases[] = {

@@ -23,6 +23,9 @@
  */
 #define KTASK_SHARE_NS		250000ULL
 
+/* What the scheduler gives of a quota to a CPU at a time, by default */
+#define KTASK_SLICE_NS		5000000ULL
+
 /* A quota without limit; the scheduler's RUNTIME_INF */
 #define KTASK_QUOTA_INF		(~0ULL)
 
@@ -34,6 +37,7 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk);
 unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns);
 unsigned int ktask_helpers_for_quota(u64 quota, u64 period);
-bool ktask_quota_spare(u64 runtime, u64 period_left, unsigned int chunks);
+bool ktask_quota_spare(u64 quota, u64 runtime, u64 period_left,
+		       unsigned int chunks);
 
 #endif /* _KTASK_MATH_H */

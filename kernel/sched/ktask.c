@@ -134,16 +134,16 @@ static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
 				 unsigned int chunks)
 {
 	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
+	u64 quota = READ_ONCE(cfs_b->quota);
 	s64 left;
 
-	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF ||
-	    !READ_ONCE(cfs_b->period_active))
+	if (quota == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
 		return true;
 
 	/* data_race: a torn or stale value makes one decision a bad guess. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
-	return ktask_quota_spare(READ_ONCE(cfs_b->runtime), max(left, 0LL),
-				 chunks);
+	return ktask_quota_spare(quota, READ_ONCE(cfs_b->runtime),
+				 max(left, 0LL), chunks);
 }
 #else
 static void ktask_budget_quota(struct ktask_budget *budget,

@@ -367,30 +367,46 @@ static void helpers_for_quota(void)
 
 static void quota_spare(void)
 {
-	const u64 chunk = KTASK_CHUNK_NS;
+	const u64 chunk = KTASK_CHUNK_NS, slice = KTASK_SLICE_NS;
+	const u64 period = 100000000;
 	int i;
 
-	check(!ktask_quota_spare(0, 0, 0), "nothing at all");
-	check(ktask_quota_spare(1, 0, 0), "a nanosecond");
-	check(!ktask_quota_spare(chunk, chunk, 0), "just the caller's");
-	check(!ktask_quota_spare(chunk, 0, 2), "too little");
-	check(!ktask_quota_spare(chunk - 1, 0, 1), "a nanosecond too little");
-	check(ktask_quota_spare(chunk, 0, 1), "just enough");
-	check(ktask_quota_spare(U64_MAX, 0, UINT_MAX), "all there is");
-	check(!ktask_quota_spare(0, U64_MAX, UINT_MAX), "none of it");
-	check(ktask_quota_spare(150000000, 100000000, 4), "1.5 CPUs, a new period");
-	check(!ktask_quota_spare(100000000, 100000000, 1), "1 CPU, a new period");
-	check(!ktask_quota_spare(50000000, 100000000, 1), "half a CPU");
+	check(!ktask_quota_spare(0, 0, 0, 0), "nothing at all");
+	check(ktask_quota_spare(0, 1, 0, 0), "a nanosecond");
+	check(!ktask_quota_spare(0, chunk, chunk, 0), "just the caller's");
+	check(!ktask_quota_spare(0, chunk, 0, 2), "too little");
+	check(!ktask_quota_spare(0, chunk - 1, 0, 1), "a nanosecond too little");
+	check(ktask_quota_spare(0, chunk, 0, 1), "just enough");
+	check(ktask_quota_spare(U64_MAX, U64_MAX, 0, UINT_MAX), "all there is");
+	check(!ktask_quota_spare(0, 0, U64_MAX, UINT_MAX), "none of it");
+	check(ktask_quota_spare(period * 3 / 2, period * 3 / 2, period, 4),
+	      "1.5 CPUs, a new period");
+	check(!ktask_quota_spare(period, period, period, 1),
+	      "1 CPU, a new period");
+	check(!ktask_quota_spare(period / 2, period / 2, period, 1),
+	      "half a CPU");
+	check(ktask_quota_spare(period, slice + chunk, 0, 1),
+	      "a slice for others");
+	check(!ktask_quota_spare(period, slice + chunk - 1, 0, 1),
+	      "less than a slice for others");
+	check(ktask_quota_spare(32 * chunk, 3 * chunk, 0, 1),
+	      "a sixteenth for others");
+	check(!ktask_quota_spare(32 * chunk, 3 * chunk - 1, 0, 1),
+	      "less than a sixteenth for others");
 
 	for (i = 0; i < ROUNDS && !case_failed(); i++) {
+		u64 quota = rnd_scale(0, U64_MAX);
 		u64 runtime = rnd_scale(0, U64_MAX);
 		u64 left = rnd_scale(0, U64_MAX);
 		unsigned int chunks = rnd_scale(0, UINT_MAX);
 		s128 spare = (s128)runtime - left;
+		s128 need = (s128)chunks * chunk +
+			    (quota / 16 < slice ? quota / 16 : slice);
 
-		check_eq(ktask_quota_spare(runtime, left, chunks),
-			 spare > 0 && spare >= (s128)chunks * chunk,
-			 "runtime %llu left %llu chunks %u", runtime, left, chunks);
+		check_eq(ktask_quota_spare(quota, runtime, left, chunks),
+			 spare > 0 && spare >= need,
+			 "quota %llu runtime %llu left %llu chunks %u", quota,
+			 runtime, left, chunks);
 	}
 }
 
