@@ -172,7 +172,8 @@ static void ktask_pin_ctl_init(struct ktask_ctl *ctl,
 	ktask_ctl_set_killable(ctl);
 }
 
-static int ktask_pin_run(struct ktask_pin_task *task)
+/* @cost: what KTASK_PIN_WATCH pages took the client, in nanoseconds */
+static int ktask_pin_run(struct ktask_pin_task *task, u64 cost)
 {
 	unsigned long start = round_down(task->start, KTASK_PIN_UNIT);
 	unsigned long end = round_up(task->end, KTASK_PIN_UNIT);
@@ -180,6 +181,7 @@ static int ktask_pin_run(struct ktask_pin_task *task)
 
 	ktask_pin_ctl_init(&ctl, &task->how);
 	ktask_ctl_set_undo_func(&ctl, ktask_pin_undo);
+	ktask_ctl_set_cost(&ctl, KTASK_PIN_WATCH * PAGE_SIZE, cost);
 	return ktask_run((void *)start, end - start, &ctl);
 }
 
@@ -340,10 +342,12 @@ static bool ktask_pin_is_worth_it(struct ktask_pin *pin)
 	bool ahead = pin->next;
 	u64 ns = ktask_pin_took(pin, ahead ? pin->nr : KTASK_PIN_WATCH);
 
-	if (!ahead)
-		pin->alone = faulted ? 0 : ns;
-	else if (!faulted && pin->alone && ns >= pin->alone)
+	if (!ahead) {
+		pin->alone = ns;
+		pin->present = !faulted;
+	} else if (!faulted && pin->present && ns >= pin->alone) {
 		pin->futile = true;
+	}
 
 	return faulted || (ns >= KTASK_PIN_CHEAP && !pin->futile);
 }
@@ -379,7 +383,7 @@ static bool ktask_pin_fill(struct ktask_pin *pin, unsigned long start,
 	task.end = start + nr_ahead * PAGE_SIZE;
 	task.pages = pin->pages;
 	ktask_pin_begin_to_watch(pin);
-	if (ktask_pin_run(&task)) {
+	if (ktask_pin_run(&task, pin->alone)) {
 		ktask_pin_uncharge(pin, charged);
 		return false;
 	}

@@ -96,6 +96,10 @@ struct ktask_node {
  *	a unit varies a lot within a task
  * @kc_max_threads: threads that work on the task at most, the caller included;
  *	0 for no limit
+ * @kc_cost_units: units that took one thread @kc_cost_ns nanoseconds of late, 0
+ *	if that is not known: then the caller's first chunk tells, and helpers
+ *	come after it
+ * @kc_cost_ns: see there
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
  *	work that has to be done before the caller can die: that keeps its
  *	helpers
@@ -110,6 +114,8 @@ struct ktask_ctl {
 	size_t			kc_min_chunk_size;
 	size_t			kc_max_chunk_size;
 	unsigned int		kc_max_threads;
+	size_t			kc_cost_units;
+	u64			kc_cost_ns;
 	bool			kc_killable;
 	struct mm_struct	*kc_mm;
 };
@@ -164,6 +170,19 @@ static inline void ktask_ctl_set_max_threads(struct ktask_ctl *ctl,
 					     unsigned int max_threads)
 {
 	ctl->kc_max_threads = max_threads;
+}
+
+/**
+ * ktask_ctl_set_cost - tell what units cost, so that helpers come at once
+ * @ctl: the control block
+ * @units: &ktask_ctl.kc_cost_units
+ * @ns: &ktask_ctl.kc_cost_ns
+ */
+static inline void ktask_ctl_set_cost(struct ktask_ctl *ctl, size_t units,
+				      u64 ns)
+{
+	ctl->kc_cost_units = units;
+	ctl->kc_cost_ns = ns;
 }
 
 /**

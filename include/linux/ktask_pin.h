@@ -26,8 +26,8 @@ struct page;
  * @watched: where the pages end that the client pins while we watch
  * @faults: the client's page faults when that began
  * @since: when that was, by local_clock()
- * @alone: what the client took for the pages that we watched last, in nanoseconds;
- *	0 if some had to be faulted in
+ * @alone: what the client took for the pages that we watched last, in nanoseconds
+ * @present: none of these had to be faulted in
  * @futile: helpers did not do better with pages of this range that were there
  * @next: pages that the next window should have, 0 while we watch
  * @start: user address that the window begins at
@@ -50,6 +50,7 @@ struct ktask_pin {
 	unsigned long	faults;
 	u64		since;
 	u64		alone;
+	bool		present;
 	bool		futile;
 	unsigned long	next;
 	unsigned long	start;

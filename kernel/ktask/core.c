@@ -417,6 +417,8 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 		.max_chunk = max(ctl->kc_max_chunk_size ?: SIZE_MAX, min_chunk),
 		.max_helpers = ktask_max_helpers(ctl),
 		.chunk = min_chunk,
+		.cost_units = ctl->kc_cost_units,
+		.cost_ns = ctl->kc_cost_ns,
 		.failed = LIST_HEAD_INIT(job->failed),
 	};
 

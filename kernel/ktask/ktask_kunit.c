@@ -433,6 +433,54 @@ static void test_system_limit(struct kunit *test)
 	WRITE_ONCE(ktask_max_threads, saved);
 }
 
+/* A task of two chunks: the caller waits in the first for somebody else. */
+struct test_meeting {
+	struct task_struct	*caller;
+	bool			waited, helped, met;
+};
+
+static int test_meeting_thread(void *start, void *end, void *arg)
+{
+	struct test_meeting *m = arg;
+	int ticks = HZ / 10;
+
+	if (current != m->caller) {
+		WRITE_ONCE(m->helped, true);
+	} else if (!m->waited) {
+		m->waited = true;
+		while (!READ_ONCE(m->helped) && ticks--)
+			schedule_timeout_uninterruptible(1);
+		m->met = READ_ONCE(m->helped);
+	}
+	return 0;
+}
+
+/* Helpers come at once where it is known that there is enough for them. */
+static void test_known_cost(struct kunit *test)
+{
+	struct test_meeting m = { .caller = current };
+	DEFINE_KTASK_CTL(ctl, test_meeting_thread, &m, 1);
+	int tries = 20;
+
+	test_needs_helpers(test, 1);
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 2, &ctl), 0);
+	KUNIT_EXPECT_TRUE(test, m.waited);
+	KUNIT_EXPECT_FALSE(test, m.met);
+
+	ktask_ctl_set_cost(&ctl, 2, KTASK_SHARE_NS);
+	m = (struct test_meeting){ .caller = current };
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 2, &ctl), 0);
+	KUNIT_EXPECT_FALSE(test, m.met);
+
+	/* For others may run on all CPUs just then. */
+	ktask_ctl_set_cost(&ctl, 2, 2 * KTASK_SHARE_NS);
+	do {
+		m = (struct test_meeting){ .caller = current };
+		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 2, &ctl), 0);
+	} while (!m.met && --tries);
+	KUNIT_EXPECT_TRUE(test, m.met);
+}
+
 static void test_cpu_limit(struct kunit *test)
 {
 	struct test_task *t = test_task_new(test, 100, 1);
@@ -1017,6 +1065,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_huge_nodes),
 	KUNIT_CASE(test_max_chunk),
 	KUNIT_CASE(test_max_threads),
+	KUNIT_CASE(test_known_cost),
 	KUNIT_CASE(test_system_limit),
 	KUNIT_CASE(test_cpu_limit),
 	KUNIT_CASE(test_error_one),
