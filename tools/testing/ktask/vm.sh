@@ -244,6 +244,10 @@ pin_cpus()
 	while read -r i thread; do
 		taskset -cp $((i % host)) "$thread" >/dev/null
 	done < <(vcpu_threads "$pid")
+	# QEMU's main thread makes the timers of all CPUs go off. On a host that has
+	# a CPU for each virtual one it would have to wait for one of theirs.
+	chrt --fifo --pid 1 "$pid" 2>/dev/null ||
+		say "NOTE: no real-time priority for QEMU: timers will be late where all CPUs are busy"
 	say "pinned $cpus virtual CPUs to $host host CPUs"
 }
 
