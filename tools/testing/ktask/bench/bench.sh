@@ -8,9 +8,10 @@
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
 # measure; there are also live, window, saturated and bystander. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
-# live moves. CPUS=2: virtual CPUs of live. CLOCK=instructions: not time but
-# instructions, of the parts for which that means something. RESULTS=: where to.
-# KERNEL=, STOCK=: a vmlinux instead of building.
+# live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. CPUS=2:
+# virtual CPUs of live. CLOCK=instructions: not time but instructions, of the
+# parts for which that means something. RESULTS=: where to. KERNEL=, STOCK=: a
+# vmlinux instead of building.
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../accel.sh"
@@ -18,7 +19,7 @@
 bench=$KT_DIR/bench
 reps=$(positive REPS "${REPS:-10}")
 results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
-percents='50 100 150'
+percents=${PERCENTS:-50 100 150}
 cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in

@@ -83,8 +83,8 @@ echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "rep,mode,ns,hog_ns,hog_cpu_ns,hog_loops" >"$OUT/neighbour.csv"
 echo "percent,rep,mode,late_ns" >"$OUT/wakeups.csv"
 echo "bystander: another group"
-in_turn "$reps" neighbour
+in_turn "$reps" 'off on' neighbour
 for percent; do
 	echo "bystander: the same group, cpu.max of $percent %"
-	in_turn "$reps" wakeups "$percent"
+	in_turn "$reps" 'off on' wakeups "$percent"
 done

@@ -37,7 +37,7 @@ sample()
 	[ "$kind" != hugetlb ] || echo "$((mib / 2))" >"$pool"
 	mkdir "$group"
 	hold in_group "$group" ./map "$api" "$kind" "$state" "$mib" "$threads"
-	ktask_set "${mode/own/off}"
+	ktask_set "$mode"
 	before=$(./pace)
 	limit >"$group/cpu.max"
 	charged "$group" let_go ns
@@ -53,21 +53,14 @@ sample()
 			>>"$OUT/map-$percent.csv"
 }
 
-# Only fresh memory is worth touching first.
-sample_case()
-{
-	local rep=$1 mode=$2 case=$3 api kind state mib
-
-	IFS=/ read -r api kind state mib <<<"$case"
-	sample "$rep" "$mode" "$api" "$kind" "$state" "$mib"
-	[ "$mode $state $percent" != 'off fresh max' ] ||
-		sample "$rep" own "$api" "$kind" "$state" "$mib"
-}
-
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "percent,api,kind,state,mib,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" \
 	>"$OUT/map-$percent.csv"
 for case; do
 	echo "$case"
-	in_turn "$reps" sample_case "$case"
+	IFS=/ read -r api kind state mib <<<"$case"
+	# Only fresh memory is worth touching first.
+	modes='off on'
+	[ "$state $percent" != 'fresh max' ] || modes='off on own'
+	in_turn "$reps" "$modes" sample "$api" "$kind" "$state" "$mib"
 done

@@ -185,26 +185,29 @@ def report_limits(table):
     print(f'{"cpu.max":>8} {"":6}{"CPU time used":>24} {"throttled":>24} {"until gone":>24}'
           f' {"samples":>8}')
     for (percent, _), modes in table.items():
-        for mode in 'off', 'on':
+        for mode in MODES:
             rows = modes[mode]
             title = f'{percent + " %" if mode == "off" else "":>8} {mode:6}'
             if not rows:
-                print(f'{title} none')
+                if mode != 'own':
+                    print(f'{title} none')
                 continue
             print(f'{title}'
                   f'{spread(values(rows, "usage_usec", 1e3)):>24}'
                   f' {spread(values(rows, "throttled_usec", 1e3)):>24}'
                   f' {spread(values(rows, "ns", 1e6)):>24} {len(rows):8}')
-        if modes['off'] and modes['on']:
-            more = 1 / ratio(modes['off'], modes['on'], field='usage_usec') - 1
-            print(f'{"":15}CPU time used, on against off: {more:+.1%}')
+        for mode in MODES[1:]:
+            if modes['off'] and modes[mode]:
+                more = 1 / ratio(modes['off'], modes[mode], field='usage_usec') - 1
+                print(f'{"":15}CPU time used, {mode} against off: {more:+.1%}')
     print()
 
 
 def report_quota(path):
     """That nothing is used beside the quota, and nothing is throttled more."""
     table = load(path, ('percent', 'mib'))
-    print('Exit under cpu.max, all in ms: median and [quartiles].\n')
+    print('Exit under cpu.max, all in ms: median and [quartiles]. own: of two processes at once,'
+          ' each of which\nhas half the memory.\n')
     report_limits(table)
     report_limits(calm_samples(table))
 

@@ -53,4 +53,4 @@ sample()
 
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "mib,rep,mode,ns,caller_ns,helper_usec,helpers_lent,alone_ns,beside_ns,alone_loops,beside_loops" >"$OUT/saturated.csv"
-in_turn "$reps" sample
+in_turn "$reps" 'off on' sample

@@ -9,11 +9,10 @@
 set -euo pipefail
 
 . ./held.sh
+. ./turns.sh
 
 reps=$1
 shift
-switch=/proc/sys/debug/ktask_max_threads
-all=$(<"$switch")
 
 # The host's pace is taken when the memory is in use, and when it is gone.
 teardown()
@@ -33,25 +32,21 @@ sample()
 {
 	local rep=$1 mode=$2 how=$3 layout=$4 mib=$5 sample
 
-	case $mode in
-	on)		echo "$all" >"$switch" ;;
-	off | own)	echo 1 >"$switch" ;;
-	esac
+	ktask_set "$mode"
 	[ "$mode" != own ] || how=halves
 	teardown "$how" "$layout" "$mib"
 	[ "$rep" -eq 0 ] || echo "$3,$layout,$mib,$rep,$mode,$sample" >>"$OUT/speed.csv"
 }
 
 echo "how,layout,mib,rep,mode,ns,pace_before,pace_after" >"$OUT/speed.csv"
+# The first repetition warms up.
 for ((rep = 0; rep <= reps; rep++)); do
 	echo "repetition $rep of $reps"
 	for case; do
 		IFS=/ read -r how layout mib <<<"$case"
-		# The first repetition warms up. Who comes first changes with each.
-		modes='off on'
-		[ "$how" != munmap ] || modes='off on own'
-		[ $((rep % 2)) -eq 0 ] || modes=$(echo "$modes" | tac -s ' ' | xargs)
-		for mode in $modes; do
+		modes=(off on)
+		[ "$how" != munmap ] || modes+=(own)
+		for mode in $(turns "$rep" "${modes[@]}"); do
 			sample "$rep" "$mode" "$how" "$layout" "$mib"
 		done
 	done

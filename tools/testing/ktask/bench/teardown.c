@@ -11,6 +11,7 @@
  *		MADV_DONTNEED of a half, then munmap()
  *   exit	the exit of a process that has the memory, from the word to exit
  *		until it can be waited for
+ *   exits	the same of two processes at once, each of which has half of it
  * LAYOUT: see layouts[]. KIB of it are in use, however large the range is.
  *
  * -w: say "ready" when the memory is in use, and wait for a line on stdin.
@@ -266,11 +267,13 @@ static void do_halves(struct range *range)
 static const struct {
 	const char	*name;
 	void		(*func)(struct range *range);
+	int		processes;	/* that exit, without @func */
 } ways[] = {
-	{ "munmap",	do_munmap },
-	{ "dontneed",	do_dontneed },
-	{ "halves",	do_halves },
-	{ "exit",	NULL },
+	{ "munmap",	do_munmap,	0 },
+	{ "dontneed",	do_dontneed,	0 },
+	{ "halves",	do_halves,	0 },
+	{ "exit",	NULL,		1 },
+	{ "exits",	NULL,		2 },
 };
 
 static long long measure_here(struct range *range, int way)
@@ -299,34 +302,52 @@ static void hear(int fd)
 		err(1, "read");
 }
 
-static long long measure_exit(struct range *range)
+static void say(int fd)
 {
-	int up[2], go[2], status;
-	long long start;
-	pid_t pid;
+	if (write(fd, "", 1) != 1)
+		err(1, "write");
+}
 
-	if (pipe(up) || pipe(go))
-		err(1, "pipe");
-	pid = fork();
+/* Starts a process that says when its memory is in use, and waits for a word. */
+static void start_to_exit(struct range *range, int up, int go)
+{
+	pid_t pid = fork();
+
 	if (pid < 0)
 		err(1, "fork");
-	if (!pid) {
-		map(range);
-		use(range);
-		if (write(up[1], "u", 1) != 1)
-			err(1, "write");
-		hear(go[0]);
-		_exit(0);
-	}
+	if (pid)
+		return;
 
+	map(range);
+	use(range);
+	say(up);
+	hear(go);
+	_exit(0);
+}
+
+static long long measure_exit(const struct range *whole, int nr)
+{
+	struct range part = *whole;
+	size_t stride = part.layout->stride;
+	int up[2], go[2], i, status;
+	long long start;
+
+	part.size -= part.size % (nr * stride);
+	part.size /= nr;
+	if (pipe(up) || pipe(go))
+		err(1, "pipe");
+	for (i = 0; i < nr; i++) {
+		start_to_exit(&part, up[1], go[0]);
+		hear(up[0]);
+	}
 	close(up[1]);
-	hear(up[0]);
 	ready();
 	start = now();
-	if (write(go[1], "g", 1) != 1)
-		err(1, "write");
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "the process that was to exit failed");
+	for (i = 0; i < nr; i++)
+		say(go[1]);
+	for (i = 0; i < nr; i++)
+		if (wait(&status) < 0 || status)
+			errx(1, "a process that was to exit failed");
 	start = now() - start;
 
 	close(up[0]);
@@ -378,7 +399,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < times; i++)
 		samples[i] = ways[way].func ?
 			     measure_here(&range, way) :
-			     measure_exit(&range);
+			     measure_exit(&range, ways[way].processes);
 	qsort(samples, times, sizeof(*samples), compare);
 	printf("%lld", samples[times / 2]);
 	if (want_cpu_time)

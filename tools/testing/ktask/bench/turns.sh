@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# In the guest, sourced: the same in cgroups with ktask off and on in turn.
+# In the guest, sourced: the same with ktask off and on in turn, in cgroups.
 
 switch=/proc/sys/debug/ktask_max_threads
 all=$(<"$switch")
 
-# ktask_set on|off
+# ktask_set on|off|own: own is what a program can do by itself.
 ktask_set()
 {
 	case $1 in
-	on)	echo "$all" >"$switch" ;;
-	off)	echo 1 >"$switch" ;;
+	on)		echo "$all" >"$switch" ;;
+	off|own)	echo 1 >"$switch" ;;
 	esac
 }
 
@@ -23,17 +23,29 @@ in_group()
 	exec "$@"
 }
 
-# in_turn REPS COMMAND...: COMMAND REP MODE ... for each repetition and mode.
-# The first repetition warms up. Who comes first changes with each.
+# turns REP MODE...: the modes in order. Who comes first changes with each REP.
+turns()
+{
+	local rep=$1
+
+	shift
+	if [ $((rep % 2)) -eq 0 ]; then
+		echo "$@"
+	else
+		printf '%s\n' "$@" | tac
+	fi
+}
+
+# in_turn REPS MODES COMMAND...: COMMAND REP MODE ... for each repetition and
+# mode, of which MODES are several words. The first repetition warms up.
 in_turn()
 {
-	local reps=$1 command=$2 rep mode modes
+	local reps=$1 modes=$2 command=$3 rep mode
 
-	shift 2
+	shift 3
 	for ((rep = 0; rep <= reps; rep++)); do
-		modes='off on'
-		[ $((rep % 2)) -eq 0 ] || modes='on off'
-		for mode in $modes; do
+		# shellcheck disable=SC2086 # one word per mode
+		for mode in $(turns "$rep" $modes); do
 			"$command" "$rep" "$mode" "$@"
 		done
 	done

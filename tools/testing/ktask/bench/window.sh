@@ -42,5 +42,5 @@ echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 echo "percent,rep,mode,ns,usage_usec,nr_periods" >"$OUT/window.csv"
 for percent; do
 	echo "window: cpu.max of $percent %"
-	in_turn "$reps" sample "$percent"
+	in_turn "$reps" 'off on' sample "$percent"
 done
