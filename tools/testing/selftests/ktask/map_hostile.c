@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -877,13 +878,18 @@ static void *map_all(void *arg)
 	return NULL;
 }
 
-static void end_mapper(struct mapper *m)
+static void expect_mapped(struct mapper *m)
 {
 	static const char hello[] = "hello";
 
 	EXPECT_EQ(m->ret, 0);
 	EXPECT(dma_write(m->dma, IOVA_MIDDLE, hello, sizeof(hello)));
 	EXPECT(!strcmp(m->memory.base + MIDDLE, hello));
+}
+
+static void end_mapper(struct mapper *m)
+{
+	expect_mapped(m);
 	EXPECT_EQ(dma_unmap(m->dma, DMA_BASE, m->memory.size), 0);
 }
 
@@ -998,6 +1004,155 @@ static int lowered_cpuset(enum dma_api api)
 	if (!add_controller("cpuset"))
 		return skip("no cpuset controller");
 	return lowered(api, "cpuset.cpus", "0");
+}
+
+/*
+ * A cgroup that is removed while a helper charges huge pages for it
+ */
+
+/* From MIDDLE on another thread has to provide it. */
+static bool make_huge_and_watched(struct memory *memory,
+				  struct handler *handler)
+{
+	*memory = (struct memory){ .size = WORTH, .step = MIB(2) };
+	memory->base = mmap(NULL, WORTH, RW, ANON | MAP_HUGETLB | MAP_HUGE_2MB,
+			    -1, 0);
+	if (memory->base == MAP_FAILED) {
+		skip("too few huge pages of 2 MiB");
+		return false;
+	}
+	handler->base = memory->base + MIDDLE;
+	handler->size = WORTH - MIDDLE;
+	return watch_faults(handler);
+}
+
+/* Do two threads wait for memory, in two places? */
+static bool two_wait(struct handler *handler)
+{
+	struct pollfd pollfd = { .fd = handler->uffd, .events = POLLIN };
+	struct uffd_msg msgs[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (poll(&pollfd, 1, 1000) != 1 ||
+		    read(handler->uffd, &msgs[i], sizeof(msgs[i])) < 0)
+			return false;
+	return msgs[0].arg.pagefault.address != msgs[1].arg.pagefault.address;
+}
+
+/* Let those go on who wait, and provide for themselves. */
+static void stop_watching(struct handler *handler)
+{
+	struct uffdio_range range = {
+		.start = (uintptr_t)handler->base,
+		.len = handler->size,
+	};
+
+	EXPECT(!ioctl(handler->uffd, UFFDIO_UNREGISTER, &range));
+	close(handler->uffd);
+}
+
+static bool nothing_dies(const char *cgroup)
+{
+	int tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		if (!keyed(cgroup, "cgroup.stat", "nr_dying_descendants"))
+			return true;
+		usleep(100000);
+	}
+	return false;
+}
+
+/* Bytes of huge pages that cgroups which are there are charged, of all nodes */
+static long charged_on_nodes(const char *cgroup)
+{
+	char text[4096], *part;
+	long sum = 0;
+
+	if (cg_read(cgroup, "hugetlb.2MB.numa_stat", text, sizeof(text)))
+		return -1;
+	for (part = strstr(text, " N"); part; part = strstr(part + 1, " N"))
+		sum += atol(strchr(part, '=') + 1);
+	return sum;
+}
+
+/* Into a cgroup of its own below its box, where huge pages count */
+static bool go_below(const char *cgroup)
+{
+	return EXPECT(!cg_create(cgroup)) &&
+	       EXPECT(!cg_enter_current(cgroup)) &&
+	       EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control",
+				"+hugetlb"));
+}
+
+static void come_back(const char *cgroup)
+{
+	EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control", "-hugetlb"));
+	EXPECT(!cg_enter_current(here()->cgroup));
+	EXPECT(!cg_destroy(cgroup));
+}
+
+static void change_cgroup(const char *old, const char *new)
+{
+	EXPECT(!cg_create(new));
+	EXPECT(!cg_enter_current(new));
+	EXPECT(!cg_destroy(old));
+	/* What it is charged goes to the one above after a grace period. */
+	usleep(300000);
+}
+
+static int removed_in_box(void *arg)
+{
+	char *old = cg_name(here()->cgroup, "old");
+	char *new = cg_name(here()->cgroup, "new");
+	struct mapper m = { .dma = space_of(DMA_IOMMUFD) };
+	struct handler handler = { };
+	struct charges before;
+	unsigned int *caught = arg;
+	pthread_t thread;
+
+	*skip_reason = '\0';
+	if (!can_have_helpers())
+		return skip("no helpers");
+	if (!make_huge_and_watched(&m.memory, &handler))
+		return *skip_reason ? KSFT_SKIP : KSFT_FAIL;
+	if (!go_below(old))
+		return KSFT_FAIL;
+
+	take_charges(&before);
+	EXPECT(!pthread_create(&thread, NULL, map_all, &m));
+	*caught = two_wait(&handler);
+	change_cgroup(old, new);
+	stop_watching(&handler);
+	pthread_join(thread, NULL);
+
+	expect_mapped(&m);
+	/* What is reserved keeps its cgroup, pages that are charged to it do not. */
+	EXPECT(!munmap(m.memory.base, WORTH));
+	EXPECT(nothing_dies(here()->cgroup));
+	EXPECT_EQ(cg_read_long(here()->cgroup, "hugetlb.2MB.current"), WORTH);
+	EXPECT_EQ(charged_on_nodes(here()->cgroup), WORTH);
+	EXPECT_EQ(dma_unmap(m.dma, DMA_BASE, WORTH), 0);
+	EXPECT_EQ(cg_read_long(here()->cgroup, "hugetlb.2MB.current"), 0);
+	expect_unharmed(m.dma, &before);
+	come_back(new);
+	return KSFT_PASS;
+}
+
+/* What a helper charges for it after that is charged to the one above. */
+static int cgroup_removed(void)
+{
+	unsigned int *caught = shared_memory(sizeof(*caught));
+	int ret = KSFT_PASS, tries;
+
+	if (!add_controller("hugetlb"))
+		return skip("no hugetlb controller");
+	for (tries = 0; tries < 5 && !ret && !*caught; tries++)
+		ret = in_box(removed_in_box, caught);
+	if (!ret && !*caught)
+		return skip("no helper came to wait for memory");
+	return ret;
 }
 
 TEST_F_TIMEOUT(api, hole, MAP_TIMEOUT)
@@ -1134,6 +1289,25 @@ TEST_F_TIMEOUT(api, lowered_cap, MAP_TIMEOUT)
 TEST_F_TIMEOUT(api, lowered_cpuset, MAP_TIMEOUT)
 {
 	map_end(_metadata, lowered_cpuset(variant->api));
+}
+
+/* type1 does not let go of the memory's lock, so it cannot wait for memory. */
+FIXTURE(iommufd)
+{
+};
+
+FIXTURE_SETUP(iommufd)
+{
+	map_begin(_metadata, DMA_IOMMUFD);
+}
+
+FIXTURE_TEARDOWN(iommufd)
+{
+}
+
+TEST_F_TIMEOUT(iommufd, cgroup_removed, MAP_TIMEOUT)
+{
+	map_end(_metadata, cgroup_removed());
 }
 
 TEST_HARNESS_MAIN
