@@ -364,7 +364,8 @@ static int lru_in_box(void *arg)
 		return KSFT_FAIL;
 	before = lru_sizes(box);
 
-	EXPECT(!madvise(base, LRU_BYTES, MADV_NOHUGEPAGE));
+	/* Fails where there are no huge pages. */
+	madvise(base, LRU_BYTES, MADV_NOHUGEPAGE);
 	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
 	drain_batches();
 	for (page = base; page < base + LRU_MIXED; page += 2 * PAGE)
