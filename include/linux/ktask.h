@@ -96,9 +96,9 @@ struct ktask_node {
  *	a unit varies a lot within a task
  * @kc_max_threads: threads that work on the task at most, the caller included;
  *	0 for no limit
- * @kc_cost_units: units that took one thread @kc_cost_ns nanoseconds of late, 0
- *	if that is not known: then the caller's first chunk tells, and helpers
- *	come after it
+ * @kc_cost_units: units that took one thread about @kc_cost_ns nanoseconds, as
+ *	far as the client knows, or 0: then the caller's first chunk tells, and
+ *	helpers come after it
  * @kc_cost_ns: see there
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
  *	work that has to be done before the caller can die: that keeps its

@@ -47,7 +47,7 @@ struct ktask_job {
 	/* Where the next helper starts; spreads helpers over nodes */
 	size_t			next_node;	/* O */
 
-	/* What the caller's last chunk cost; no units yet: not known */
+	/* The caller's last chunk, or what the client said; 0: not known */
 	size_t			cost_units;	/* O */
 	u64			cost_ns;	/* O */
 

@@ -261,8 +261,8 @@ static void ktask_helper_free(struct ktask_helper *helper)
 }
 
 /*
- * Nicer than all others; and with the shortest slice that there is, which is
- * for how long nobody who wakes up on its CPU may preempt a thread.
+ * As nice as can be; and with the shortest slice that there is: while a thread
+ * is within its slice hardly anybody who wakes up can preempt it.
  */
 static void ktask_helper_be_nice(struct task_struct *helper)
 {
@@ -272,7 +272,7 @@ static void ktask_helper_be_nice(struct task_struct *helper)
 		.sched_runtime	= NSEC_PER_MSEC / 10,
 	};
 
-	sched_setattr_nocheck(helper, &attr);
+	WARN_ON_ONCE(sched_setattr_nocheck(helper, &attr));
 }
 
 static bool ktask_helper_create(struct ktask_pool *pool)

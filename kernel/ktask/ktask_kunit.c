@@ -1835,7 +1835,7 @@ static void test_helpers_for_quota(struct kunit *test)
 
 static void test_quota_spare(struct kunit *test)
 {
-	const u64 ns = KTASK_CHUNK_NS, slice = KTASK_SLICE_NS;
+	const u64 ns = KTASK_CHUNK_NS, slice = KTASK_QUOTA_SLICE_NS;
 	const u64 quota = 150 * NSEC_PER_MSEC;
 
 	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, 0, 0, 0));

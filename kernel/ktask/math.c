@@ -149,17 +149,17 @@ unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
  *
  * A helper may use what remains of a period's quota when the caller has been
  * given all it can run for. Past that it would run the caller into throttling
- * that a serial task would not have met. Nor does it use the last slice, or
- * what that is of a short quota: then a thread that wakes up elsewhere would
- * have to wait for the next period; and each CPU may run for a little more than
- * it was given, so that all together would run for more than the quota.
+ * that a serial task would not have met. Nor does it use the last slice, or a
+ * sixteenth of a short quota: a thread that wakes up elsewhere would have to
+ * wait for the next period; and each CPU may run for a little more than it was
+ * given, so that all together would run for more than the quota.
  *
  * Return: true if there is.
  */
 bool ktask_quota_spare(u64 quota, u64 runtime, u64 period_left,
 		       unsigned int chunks)
 {
-	u64 slice = min(quota / 16, KTASK_SLICE_NS);
+	u64 slice = min(quota / 16, KTASK_QUOTA_SLICE_NS);
 
 	return runtime > period_left &&
 	       runtime - period_left >= slice + chunks * KTASK_CHUNK_NS;

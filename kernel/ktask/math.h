@@ -24,7 +24,7 @@
 #define KTASK_SHARE_NS		250000ULL
 
 /* What the scheduler gives of a quota to a CPU at a time, by default */
-#define KTASK_SLICE_NS		5000000ULL
+#define KTASK_QUOTA_SLICE_NS		5000000ULL
 
 /* A quota without limit; the scheduler's RUNTIME_INF */
 #define KTASK_QUOTA_INF		(~0ULL)

@@ -28,7 +28,7 @@ RESULT/out.
   --append ARGS     more kernel parameters
   --timeout S       seconds after which the job counts as hung (300)
   --bench           steady timings: memory allocated beforehand, virtual CPUs
-                    pinned to one host CPU each
+                    pinned to one host CPU each, QEMU's main thread before them
   --accel tcg|kvm   do not choose by trying
   --qemu ARGS       more arguments for QEMU
   --machine PROPS   more properties of the machine, as ,name=value
@@ -246,7 +246,7 @@ pin_cpus()
 	done < <(vcpu_threads "$pid")
 	# QEMU's main thread makes the timers of all CPUs go off. On a host that has
 	# a CPU for each virtual one it would have to wait for one of theirs.
-	chrt --fifo --pid 1 "$pid" 2>/dev/null ||
+	chrt --fifo --reset-on-fork --pid 1 "$pid" 2>/dev/null ||
 		say "NOTE: no real-time priority for QEMU: timers will be late where all CPUs are busy"
 	say "pinned $cpus virtual CPUs to $host host CPUs"
 }

@@ -117,7 +117,7 @@ part_quota()
 	# shellcheck disable=SC2086 # one word per limit
 	job quota quota.sh "$reps" 1024 $percents
 	boot quota --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
-		--timeout $((300 + reps * 120))
+		--timeout $((300 + reps * 60 * $(wc -w <<<"$percents")))
 }
 
 # The order of things holds with more virtual CPUs than the host has; times do not.
@@ -161,7 +161,7 @@ part_bystander()
 {
 	# shellcheck disable=SC2086 # one word per limit
 	job bystander bystander.sh "$reps" 1024 $percents
-	boot_by_clock bystander $((300 + reps * 120))
+	boot_by_clock bystander $((300 + reps * 40 * (1 + $(wc -w <<<"$percents"))))
 }
 
 part_map()

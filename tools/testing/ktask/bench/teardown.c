@@ -308,39 +308,46 @@ static void say(int fd)
 		err(1, "write");
 }
 
-/* Starts a process that says when its memory is in use, and waits for a word. */
-static void start_to_exit(struct range *range, int up, int go)
+/*
+ * Starts a process that waits for a word, and does not return before that has
+ * its memory in use.
+ */
+static void start_to_exit(struct range *range, int go)
 {
-	pid_t pid = fork();
+	pid_t pid;
+	int up[2];
 
+	if (pipe(up))
+		err(1, "pipe");
+	pid = fork();
 	if (pid < 0)
 		err(1, "fork");
-	if (pid)
-		return;
+	if (!pid) {
+		map(range);
+		use(range);
+		say(up[1]);
+		hear(go);
+		_exit(0);
+	}
 
-	map(range);
-	use(range);
-	say(up);
-	hear(go);
-	_exit(0);
+	close(up[1]);
+	hear(up[0]);
+	close(up[0]);
 }
 
 static long long measure_exit(const struct range *whole, int nr)
 {
 	struct range part = *whole;
 	size_t stride = part.layout->stride;
-	int up[2], go[2], i, status;
+	int go[2], i, status;
 	long long start;
 
 	part.size -= part.size % (nr * stride);
 	part.size /= nr;
-	if (pipe(up) || pipe(go))
+	if (pipe(go))
 		err(1, "pipe");
-	for (i = 0; i < nr; i++) {
-		start_to_exit(&part, up[1], go[0]);
-		hear(up[0]);
-	}
-	close(up[1]);
+	for (i = 0; i < nr; i++)
+		start_to_exit(&part, go[0]);
 	ready();
 	start = now();
 	for (i = 0; i < nr; i++)
@@ -350,7 +357,6 @@ static long long measure_exit(const struct range *whole, int nr)
 			errx(1, "a process that was to exit failed");
 	start = now() - start;
 
-	close(up[0]);
 	close(go[0]);
 	close(go[1]);
 	return start;

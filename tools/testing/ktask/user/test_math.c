@@ -367,7 +367,7 @@ static void helpers_for_quota(void)
 
 static void quota_spare(void)
 {
-	const u64 chunk = KTASK_CHUNK_NS, slice = KTASK_SLICE_NS;
+	const u64 chunk = KTASK_CHUNK_NS, slice = KTASK_QUOTA_SLICE_NS;
 	const u64 period = 100000000;
 	int i;
 

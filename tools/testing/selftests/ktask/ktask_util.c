@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #define _GNU_SOURCE
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -177,6 +178,19 @@ void flush_stats(const char *cgroup)
 }
 
 /* Nobody is left in the box: so nothing may be left of their memory. */
+/* A test that failed may have left cgroups below its box. */
+static void remove_below(const char *cgroup)
+{
+	DIR *dir = opendir(cgroup);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+	if (dir)
+		closedir(dir);
+}
+
 void empty_box(struct box *box)
 {
 	static const char *const keys[] = {
@@ -203,6 +217,7 @@ void empty_box(struct box *box)
 		}
 	}
 	EXPECT(box_current(box) <= 0);
+	remove_below(box->cgroup);
 	EXPECT(!cg_destroy(box->cgroup));
 	*box->cgroup = '\0';
 }
