@@ -357,7 +357,11 @@ static long tolerance(enum figure figure)
 		/* Sums of per-CPU counters, read without adding up. */
 		return cpus * batch * 4;
 	case VM_PTE ... SMAPS_SWAP:
-		return 64;
+		/*
+		 * A fault in the program's own file, or in a library's, maps up
+		 * to 16 pages around, as many as the page cache has.
+		 */
+		return 128;
 	case CG_ANON ... CG_UNEVICTABLE:
 		return 128;
 	case CG_CURRENT:
