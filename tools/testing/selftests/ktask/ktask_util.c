@@ -177,7 +177,6 @@ void flush_stats(const char *cgroup)
 	keyed(cgroup, "cpu.stat", "usage_usec");
 }
 
-/* Nobody is left in the box: so nothing may be left of their memory. */
 /* A test that failed may have left cgroups below its box. */
 static void remove_below(const char *cgroup)
 {
@@ -191,6 +190,7 @@ static void remove_below(const char *cgroup)
 		closedir(dir);
 }
 
+/* Nobody is left in the box: so nothing may be left of their memory. */
 void empty_box(struct box *box)
 {
 	static const char *const keys[] = {
@@ -356,7 +356,10 @@ static long tolerance(enum figure figure)
 	case VM_RSS ... VM_SWAP:
 		/* Sums of per-CPU counters, read without adding up. */
 		return cpus * batch * 4;
-	case VM_PTE ... SMAPS_SWAP:
+	case VM_PTE ... VM_PIN:
+	case SMAPS_ANON ... SMAPS_SWAP:
+		return 64;
+	case SMAPS_RSS:
 		/*
 		 * A fault in the program's own file, or in a library's, maps up
 		 * to 16 pages around, as many as the page cache has.

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
-#include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -1011,22 +1010,6 @@ static int lowered_cpuset(enum dma_api api)
  * A cgroup that is removed while a helper charges huge pages for it
  */
 
-/* From MIDDLE on another thread has to provide it. */
-static bool make_huge_and_watched(struct memory *memory,
-				  struct handler *handler)
-{
-	*memory = (struct memory){ .size = WORTH, .step = MIB(2) };
-	memory->base = mmap(NULL, WORTH, RW, ANON | MAP_HUGETLB | MAP_HUGE_2MB,
-			    -1, 0);
-	if (memory->base == MAP_FAILED) {
-		skip("too few huge pages of 2 MiB");
-		return false;
-	}
-	handler->base = memory->base + MIDDLE;
-	handler->size = WORTH - MIDDLE;
-	return watch_faults(handler);
-}
-
 /* Do two threads wait for memory, in two places? */
 static bool two_wait(struct handler *handler)
 {
@@ -1115,12 +1098,18 @@ static int removed_in_box(void *arg)
 	struct charges before;
 	unsigned int *caught = arg;
 	pthread_t thread;
+	int ret;
 
-	*skip_reason = '\0';
 	if (!can_have_helpers())
 		return skip("no helpers");
-	if (!make_huge_and_watched(&m.memory, &handler))
-		return *skip_reason ? KSFT_SKIP : KSFT_FAIL;
+	ret = make_memory(&m.memory, KIND_HUGETLB_2M, FRESH, WORTH, 0);
+	if (ret)
+		return ret;
+	/* From there on another thread has to provide it. */
+	handler.base = m.memory.base + MIDDLE;
+	handler.size = WORTH - MIDDLE;
+	if (!watch_faults(&handler))
+		return handler.uffd < 0 ? KSFT_SKIP : KSFT_FAIL;
 	if (!go_below(old))
 		return KSFT_FAIL;
 
