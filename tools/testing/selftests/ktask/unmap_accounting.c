@@ -10,6 +10,8 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -393,6 +395,93 @@ static int lru(const void *unused)
 	return run_in_known_box(lru_in_box);
 }
 
+/* Free blocks of each order, as a line of /proc/buddyinfo has them, in bytes */
+static long sum_of_blocks(const char *line)
+{
+	long block = PAGE, sum = 0, nr;
+	char *end;
+
+	for (;; line = end, block *= 2) {
+		nr = strtol(line, &end, 10);
+		if (end == line)
+			return sum;
+		sum += nr * block;
+	}
+}
+
+/* Free memory, in bytes, with what CPUs keep of it for themselves */
+static long free_memory(void)
+{
+	int node, blocks = 0;
+	long nr, sum = 0;
+	char line[512];
+	FILE *file;
+
+	file = fopen("/proc/buddyinfo", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Node %d, zone %*s %n", &node, &blocks) == 1)
+			sum += sum_of_blocks(line + blocks);
+	if (file)
+		fclose(file);
+
+	file = fopen("/proc/zoneinfo", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, " count: %ld", &nr) == 1)
+			sum += nr * (long)PAGE;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+#define FREED		MIB(64)
+#define FREED_ROUNDS	16
+
+/* Every other page, then the rest from the end on, then all at once. */
+static int free_in_orders(void)
+{
+	char *base, *page;
+
+	base = map_aligned(FREED, 0, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (!EXPECT(base))
+		return KSFT_FAIL;
+	/* Fails where there are no huge pages. */
+	madvise(base, FREED, MADV_NOHUGEPAGE);
+
+	EXPECT(!madvise(base, FREED, MADV_POPULATE_WRITE));
+	for (page = base; page < base + FREED; page += 2 * PAGE)
+		EXPECT(!madvise(page, PAGE, MADV_DONTNEED));
+	while (page > base) {
+		page -= 2 * PAGE;
+		EXPECT(!madvise(page + PAGE, PAGE, MADV_DONTNEED));
+	}
+
+	EXPECT(!madvise(base, FREED, MADV_POPULATE_WRITE));
+	EXPECT(!munmap(base, FREED));
+	return KSFT_PASS;
+}
+
+static int freed_in_box(void *arg)
+{
+	long before;
+	int round;
+
+	free_in_orders();
+	before = free_memory();
+	EXPECT_RANGE(before, (long)FREED, LONG_MAX);
+	for (round = 0; round < FREED_ROUNDS; round++)
+		free_in_orders();
+	/* Some is for others' use. */
+	EXPECT_RANGE(free_memory() - before, -(512L << 10), 512L << 10);
+	return KSFT_PASS;
+}
+
+/* In whatever order pages are freed, none is lost or free twice. */
+static int freed(const void *unused)
+{
+	return run_in_known_box(freed_in_box);
+}
+
 int main(int argc, char **argv)
 {
 	struct test tests[32];
@@ -410,6 +499,7 @@ int main(int argc, char **argv)
 	tests[nr++] = (struct test)T(below_floor);
 	tests[nr++] = (struct test)T(reserved);
 	tests[nr++] = (struct test)T(lru);
+	tests[nr++] = (struct test)T(freed);
 
 	return run_tests(tests, nr, argc, argv);
 }
