@@ -345,6 +345,18 @@ static void activate(char *page)
 			  1);
 }
 
+/* Not yet touched, and for pages of the smallest size */
+static char *map_small_pages(size_t size)
+{
+	char *base = map_aligned(size, 0, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	/* Fails where there are no huge pages. */
+	if (EXPECT(base))
+		madvise(base, size, MADV_NOHUGEPAGE);
+	return base;
+}
+
 #define LRU_BYTES	MIB(64)
 #define LRU_MIXED	MIB(8)
 #define LRU_ACTIVE	16
@@ -360,14 +372,11 @@ static int lru_in_box(void *arg)
 	char *base, *page;
 	int i;
 
-	base = map_aligned(LRU_BYTES, 0, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (!EXPECT(base))
+	base = map_small_pages(LRU_BYTES);
+	if (!base)
 		return KSFT_FAIL;
 	before = lru_sizes(box);
 
-	/* Fails where there are no huge pages. */
-	madvise(base, LRU_BYTES, MADV_NOHUGEPAGE);
 	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
 	drain_batches();
 	for (page = base; page < base + LRU_MIXED; page += 2 * PAGE)
@@ -437,16 +446,12 @@ static long free_memory(void)
 #define FREED_ROUNDS	16
 
 /* Every other page, then the rest from the end on, then all at once. */
-static int free_in_orders(void)
+static void free_in_orders(void)
 {
-	char *base, *page;
+	char *base = map_small_pages(FREED), *page;
 
-	base = map_aligned(FREED, 0, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (!EXPECT(base))
-		return KSFT_FAIL;
-	/* Fails where there are no huge pages. */
-	madvise(base, FREED, MADV_NOHUGEPAGE);
+	if (!base)
+		return;
 
 	EXPECT(!madvise(base, FREED, MADV_POPULATE_WRITE));
 	for (page = base; page < base + FREED; page += 2 * PAGE)
@@ -458,7 +463,6 @@ static int free_in_orders(void)
 
 	EXPECT(!madvise(base, FREED, MADV_POPULATE_WRITE));
 	EXPECT(!munmap(base, FREED));
-	return KSFT_PASS;
 }
 
 static int freed_in_box(void *arg)
