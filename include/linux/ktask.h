@@ -27,7 +27,11 @@ struct mm_struct;
  *
  * Called from the thread that called ktask_run() and from helper threads, for
  * several chunks at the same time. May sleep. When it fails it has to leave
- * its own chunk as if it had never been started.
+ * its chunk as if it had never been started.
+ *
+ * What is dear to begin and to end may be kept from chunk to chunk, by going on
+ * with ktask_next_chunk() instead of returning. Then what fails is the last
+ * chunk; those before it are done.
  *
  * Return: 0, or an error that ends the task.
  */
@@ -263,6 +267,7 @@ static inline int __ktask_run(void *start, size_t task_size,
 			 "ktask_run_numa:" #ctl);			\
 })
 
+bool ktask_next_chunk(void **start, void **end);
 bool ktask_enabled(void);
 bool ktask_available(void);
 
@@ -305,6 +310,11 @@ static inline int ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 					  ctl->kc_func_arg);
 	}
 	return err;
+}
+
+static inline bool ktask_next_chunk(void **start, void **end)
+{
+	return false;
 }
 
 static inline bool ktask_enabled(void)

@@ -94,7 +94,7 @@ EXPORT_SYMBOL_GPL(ktask_enabled);
  */
 bool ktask_available(void)
 {
-	return ktask_enabled() && !current->in_ktask &&
+	return ktask_enabled() && !current->ktask_worker &&
 	       ktask_limits_allow(current);
 }
 EXPORT_SYMBOL_GPL(ktask_available);
@@ -146,18 +146,21 @@ static bool ktask_cut(struct ktask_job *job, struct ktask_node *kn,
 {
 	unsigned int threads = 1 + atomic_read(&job->loan.nr);
 	long next = atomic_long_read(&kn->kn_next);
+	size_t first, units;
 
 	do {
-		chunk->first = next;
-		if (chunk->first >= kn->kn_task_size)
+		first = next;
+		if (first >= kn->kn_task_size)
 			return false;
-		chunk->units = ktask_chunk_size(kn->kn_task_size - chunk->first,
-						READ_ONCE(job->chunk),
-						job->min_chunk, threads);
+		units = ktask_chunk_size(kn->kn_task_size - first,
+					 READ_ONCE(job->chunk), job->min_chunk,
+					 threads);
 	} while (!atomic_long_try_cmpxchg_relaxed(&kn->kn_next, &next,
-						  chunk->first + chunk->units));
+						  first + units));
 
 	chunk->node = kn;
+	chunk->first = first;
+	chunk->units = units;
 	return true;
 }
 
@@ -221,38 +224,28 @@ static bool ktask_chunk_before(const struct ktask_chunk *a,
 	return a->node != b->node ? a->node < b->node : a->first < b->first;
 }
 
-static void ktask_chunk_failed(struct ktask_job *job,
-			       struct ktask_worker *worker,
-			       struct ktask_chunk *chunk, int error)
+static void ktask_chunk_failed(struct ktask_worker *worker, int error)
 {
+	struct ktask_job *job = worker->job;
 	struct ktask_worker *next;
 
 	cmpxchg(&job->error, 0, error);
 
 	guard(spinlock)(&job->lock);
-	worker->failed = *chunk;
 	list_for_each_entry(next, &job->failed, failed_node)
-		if (ktask_chunk_before(chunk, &next->failed))
+		if (ktask_chunk_before(&worker->chunk, &next->chunk))
 			break;
 	list_add_tail(&worker->failed_node, &next->failed_node);
 }
 
-/* Do one chunk, and learn what it cost. */
-static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
-			   struct ktask_chunk *chunk)
+/* A chunk is done: learn what it cost. */
+static void ktask_chunk_done(struct ktask_worker *worker)
 {
-	u64 ns = local_clock();
-	int error;
-
-	error = job->ctl->kc_thread_func(chunk->start, chunk->end,
-					 job->ctl->kc_func_arg);
-	if (error) {
-		ktask_chunk_failed(job, worker, chunk, error);
-		return false;
-	}
-
+	struct ktask_chunk *chunk = &worker->chunk;
+	struct ktask_job *job = worker->job;
 	/* The clocks of two CPUs may differ by a little, if it migrated. */
-	ns = max_t(s64, local_clock() - ns, 1);
+	u64 ns = max_t(s64, local_clock() - worker->since, 1);
+
 	atomic_long_inc(&job->chunks);
 	ktask_trace_chunk(&job->loan, chunk, ns);
 	if (ktask_chunk_tells(READ_ONCE(job->chunk), chunk->units, ns))
@@ -263,27 +256,7 @@ static bool ktask_do_chunk(struct ktask_job *job, struct ktask_worker *worker,
 		job->cost_units = chunk->units;
 		job->cost_ns = ns;
 	}
-	return true;
-}
-
-/* A helper's part of a task; see &ktask_loan.work. */
-static bool ktask_help(struct ktask_worker *worker, void *arg)
-{
-	struct ktask_job *job = arg;
-	struct ktask_chunk chunk;
-
-	INIT_LIST_HEAD(&worker->failed_node);
-	current->in_ktask = 1;
-
-	lock_map_acquire(&job->lockdep_map);
-	while (ktask_helper_may_stay(worker->helper) &&
-	       ktask_take_chunk(job, worker, &chunk) &&
-	       ktask_do_chunk(job, worker, &chunk))
-		cond_resched();
-	lock_map_release(&job->lockdep_map);
-
-	current->in_ktask = 0;
-	return !list_empty(&worker->failed_node);
+	chunk->units = 0;
 }
 
 /* Whose part is the next helper to start with? Not one that is done. */
@@ -301,21 +274,26 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 	return kn;
 }
 
+/* How many helpers is the rest of a task worth? */
+static unsigned int ktask_worth(struct ktask_job *job)
+{
+	size_t left = ktask_job_left(job);
+
+	return min3(job->max_helpers,
+		    ktask_helpers_for_size(left, job->min_chunk),
+		    ktask_helpers_for_time(left, job->cost_units,
+					   job->cost_ns));
+}
+
 /* Take on helpers, as many as the rest is worth and the budget allows. */
 static void ktask_recruit(struct ktask_job *job)
 {
 	unsigned int want;
-	size_t left;
 
 	if (!job->max_helpers || !job->cost_units || READ_ONCE(job->error))
 		return;
 
-	left = ktask_job_left(job);
-	want = min3(job->max_helpers,
-		    ktask_helpers_for_size(left, job->min_chunk),
-		    ktask_helpers_for_time(left, job->cost_units,
-					   job->cost_ns));
-
+	want = ktask_worth(job);
 	while (atomic_read(&job->loan.nr) < want)
 		if (!ktask_loan_extend(&job->loan, want,
 				       ktask_next_node(job)->kn_nid))
@@ -323,16 +301,103 @@ static void ktask_recruit(struct ktask_job *job)
 	ktask_loan_spread(&job->loan);
 }
 
-/* The caller's part of a task. */
-static void ktask_work(struct ktask_job *job, struct ktask_worker *caller)
+/*
+ * Give current its next chunk. Before that a helper asks whether it may stay,
+ * and the caller whether it may have more helpers.
+ */
+static bool ktask_next(struct ktask_worker *worker)
 {
-	struct ktask_chunk chunk;
+	struct ktask_job *job = worker->job;
 
-	do {
+	cond_resched();
+	if (!worker->helper)
 		ktask_recruit(job);
-		cond_resched();
-	} while (ktask_take_chunk(job, caller, &chunk) &&
-		 ktask_do_chunk(job, caller, &chunk));
+	else if (!ktask_helper_may_stay(worker->helper))
+		return false;
+
+	if (!ktask_take_chunk(job, worker, &worker->chunk))
+		return false;
+	worker->since = local_clock();
+	return true;
+}
+
+/**
+ * ktask_next_chunk - go on with another chunk in the same call
+ * @start: where to put the position of its first unit
+ * @end: where to put the position just past its last unit
+ *
+ * For thread functions that keep something from chunk to chunk; see
+ * &ktask_thread_func. To be called when the chunk before is done; that is when
+ * ktask looks at the limits.
+ *
+ * Context: the thread function of a task, may sleep.
+ *
+ * Return: true with another chunk to do; false if current is to return 0, and
+ * not to ask again.
+ */
+bool ktask_next_chunk(void **start, void **end)
+{
+	struct ktask_worker *worker = current->ktask_worker;
+
+	if (WARN_ON_ONCE(!worker || !worker->chunk.units))
+		return false;
+
+	ktask_chunk_done(worker);
+	if (!ktask_next(worker))
+		return false;
+
+	*start = worker->chunk.start;
+	*end = worker->chunk.end;
+	return true;
+}
+EXPORT_SYMBOL_GPL(ktask_next_chunk);
+
+/* Have the thread function do a chunk, and those that it asks for itself. */
+static bool ktask_do(struct ktask_worker *worker)
+{
+	struct ktask_ctl *ctl = worker->job->ctl;
+	int error;
+
+	error = ctl->kc_thread_func(worker->chunk.start, worker->chunk.end,
+				    ctl->kc_func_arg);
+	/* It has asked already, and there are no more. */
+	if (!worker->chunk.units) {
+		WARN_ON_ONCE(error);
+		return false;
+	}
+	if (error) {
+		ktask_chunk_failed(worker, error);
+		return false;
+	}
+
+	ktask_chunk_done(worker);
+	return true;
+}
+
+/* A thread's part of a task. */
+static void ktask_work(struct ktask_worker *worker)
+{
+	struct ktask_worker *outer = current->ktask_worker;
+
+	current->ktask_worker = worker;
+	while (ktask_next(worker) && ktask_do(worker))
+		;
+	current->ktask_worker = outer;
+}
+
+/* A helper's part of a task; see &ktask_loan.work. */
+static bool ktask_help(struct ktask_worker *worker, void *arg)
+{
+	struct ktask_job *job = arg;
+
+	worker->job = job;
+	INIT_LIST_HEAD(&worker->failed_node);
+
+	lock_map_acquire(&job->lockdep_map);
+	ktask_work(worker);
+	lock_map_release(&job->lockdep_map);
+
+	return !list_empty(&worker->failed_node);
 }
 
 /* Position of the first unit of @kn that was not handed out. */
@@ -357,7 +422,7 @@ static void ktask_undo_node(struct ktask_job *job, struct ktask_node *kn)
 	size_t first = 0;
 
 	list_for_each_entry(worker, &job->failed, failed_node) {
-		struct ktask_chunk *failed = &worker->failed;
+		struct ktask_chunk *failed = &worker->chunk;
 
 		if (failed->node != kn)
 			continue;
@@ -396,7 +461,7 @@ static void ktask_undo(struct ktask_job *job)
  */
 static unsigned int ktask_max_helpers(struct ktask_ctl *ctl)
 {
-	if (current->in_ktask || !ktask_enabled())
+	if (current->ktask_worker || !ktask_enabled())
 		return 0;
 
 	return (ctl->kc_max_threads ?: INT_MAX) - 1;
@@ -455,9 +520,8 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 		     struct ktask_ctl *ctl, struct lock_class_key *key,
 		     const char *name)
 {
-	struct ktask_worker caller = { .nid = numa_node_id() };
 	struct ktask_job job;
-	bool nested;
+	struct ktask_worker caller = { .job = &job, .nid = numa_node_id() };
 
 	might_sleep();
 
@@ -473,11 +537,7 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 
 	ktask_trace_start(&job.loan, ctl->kc_thread_func,
 			  ktask_job_left(&job), job.min_chunk);
-	nested = current->in_ktask;
-	current->in_ktask = 1;
-	ktask_work(&job, &caller);
-	current->in_ktask = nested;
-
+	ktask_work(&caller);
 	ktask_loan_settle(&job.loan);
 	if (job.error)
 		ktask_undo(&job);

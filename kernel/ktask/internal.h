@@ -22,6 +22,7 @@
 struct cgroup;
 struct css_set;
 struct ktask_helper;
+struct ktask_job;
 struct ktask_node;
 struct mm_struct;
 struct task_group;
@@ -88,8 +89,10 @@ struct ktask_chunk {
 /**
  * struct ktask_worker - what the core remembers of a thread at work
  * @helper: the helper it is, or NULL for the caller
+ * @job: what it works on
  * @nid: the NUMA node whose part of the task it starts with
- * @failed: the chunk that it failed at
+ * @chunk: what it is doing, or failed at; of no units if that is nothing
+ * @since: when it began with that, in nanoseconds of local_clock()
  * @failed_node: entry in the job's list of failed chunks
  *
  * Part of a helper, so that a task needs no memory for its errors: a helper
@@ -97,8 +100,10 @@ struct ktask_chunk {
  */
 struct ktask_worker {
 	struct ktask_helper	*helper;
+	struct ktask_job	*job;
 	int			nid;
-	struct ktask_chunk	failed;
+	struct ktask_chunk	chunk;
+	u64			since;
 	struct list_head	failed_node;
 };
 

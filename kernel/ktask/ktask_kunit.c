@@ -50,8 +50,10 @@ struct test_task {
 	size_t			fail[TEST_FAILURES];	/* units; of no use: SIZE_MAX */
 	size_t			fail_from;	/* all units from this one on */
 	int			error;
+	unsigned int		gather;		/* chunks to do in one call */
 
 	struct task_struct	*caller;
+	atomic_t		calls;
 	atomic_t		chunks;
 	atomic_t		failures;
 	atomic_t		late;			/* chunks after a failure */
@@ -72,6 +74,7 @@ static void test_task_reset(struct test_task *t)
 	memset(t->fail, 0xff, sizeof(t->fail));
 	t->fail_from = SIZE_MAX;
 	t->error = -EIO;
+	atomic_set(&t->calls, 0);
 	atomic_set(&t->chunks, 0);
 	atomic_set(&t->failures, 0);
 	atomic_set(&t->late, 0);
@@ -656,6 +659,144 @@ static void test_first_error(struct kunit *test)
 		kunit_skip(test, "no helper came while the caller was at work");
 }
 
+/* As test_range_thread(), with several chunks in a call. */
+static int test_gathering_thread(void *start, void *end, void *arg)
+{
+	struct test_task *t = arg;
+	unsigned int chunks = 0;
+	int error;
+
+	atomic_inc(&t->calls);
+	do {
+		error = test_range_thread(start, end, arg);
+		if (error || ++chunks == t->gather)
+			return error;
+	} while (ktask_next_chunk(&start, &end));
+
+	if (current->ktask_worker->chunk.units)
+		atomic_inc(&t->bad);
+	return 0;
+}
+
+static int test_run_gathering(struct test_task *t, unsigned int max_threads)
+{
+	DEFINE_KTASK_CTL(ctl, test_gathering_thread, t, t->min_chunk);
+
+	ktask_ctl_set_undo_func(&ctl, test_range_undo);
+	ktask_ctl_set_max_threads(&ctl, max_threads);
+	/* So that there are many */
+	ctl.kc_max_chunk_size = t->min_chunk;
+	return ktask_run((void *)TEST_START, t->size, &ctl);
+}
+
+static void test_next_chunk(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 600, 3);
+	static const unsigned int gathers[] = { 1, 2, 7, 200, 201 };
+	unsigned int chunks = t->size / t->min_chunk, i;
+
+	t->busy_us = 20;
+	for (i = 0; i < ARRAY_SIZE(gathers); i++) {
+		t->gather = gathers[i];
+
+		test_task_reset(t);
+		KUNIT_EXPECT_EQ(test, test_run_gathering(t, 1), 0);
+		expect_all_done(test, t);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), chunks);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->calls),
+				DIV_ROUND_UP(chunks, t->gather));
+
+		test_task_reset(t);
+		KUNIT_EXPECT_EQ(test, test_run_gathering(t, 0), 0);
+		expect_all_done(test, t);
+		KUNIT_EXPECT_EQ(test, atomic_read(&t->chunks), chunks);
+	}
+}
+
+/* What a call has done before the chunk that it fails at is undone too. */
+static void test_next_chunk_errors(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 500, 2);
+	size_t units[] = { 0, 1, t->size / 2, t->size - 2, t->size - 1 };
+	unsigned int max_threads;
+	int i;
+
+	t->busy_us = 20;
+	t->gather = 4;
+	for (max_threads = 0; max_threads <= 1; max_threads++) {
+		for (i = 0; i < ARRAY_SIZE(units); i++) {
+			test_task_reset(t);
+			t->fail[0] = units[i];
+			KUNIT_EXPECT_EQ(test, test_run_gathering(t, max_threads),
+					-EIO);
+			expect_exact_undo(test, t);
+			KUNIT_EXPECT_EQ(test, atomic_read(&t->failures), 1);
+		}
+	}
+}
+
+/* A helper that stays in its call for as long as it gets chunks */
+struct test_stay {
+	struct task_struct	*caller;
+	unsigned int		saved;		/* of ktask_max_threads */
+	atomic_t		calls, returns;
+	int			patience;	/* chunks to wait for it */
+	bool			told;		/* it is at work, and has to go */
+	bool			gone;
+	int			more;		/* calls after that */
+};
+
+static int test_stay_thread(void *start, void *end, void *arg)
+{
+	struct test_stay *s = arg;
+	int ticks = HZ, calls;
+
+	if (current != s->caller) {
+		atomic_inc(&s->calls);
+		while (ktask_next_chunk(&start, &end))
+			;
+		atomic_inc(&s->returns);
+		return 0;
+	}
+
+	test_busy(1000);
+	calls = atomic_read(&s->calls);
+	/* One may have left for reasons of its own. */
+	if (calls == atomic_read(&s->returns))
+		return s->patience-- ? 0 : -ETIME;
+
+	WRITE_ONCE(ktask_max_threads, 1);
+	s->told = true;
+	while (atomic_read(&s->returns) != calls && ticks--)
+		schedule_timeout_uninterruptible(1);
+	s->gone = atomic_read(&s->returns) == calls;
+	schedule_timeout_uninterruptible(2);
+	s->more = atomic_read(&s->calls) - calls;
+	WRITE_ONCE(ktask_max_threads, s->saved);
+	return -ECANCELED;
+}
+
+/* A helper in the middle of a call learns that it has to go, and does. */
+static void test_next_chunk_limits(struct kunit *test)
+{
+	struct test_stay s = { .caller = current, .saved = ktask_max_threads };
+	DEFINE_KTASK_CTL(ctl, test_stay_thread, &s, 1);
+	int tries;
+
+	test_needs_helpers(test, 1);
+	ktask_ctl_set_max_threads(&ctl, 2);
+	ctl.kc_max_chunk_size = 1;
+	for (tries = 0; tries < 20 && !s.told; tries++) {
+		s.patience = 200;
+		ktask_run(NULL, SIZE_MAX, &ctl);
+	}
+	if (!s.told)
+		kunit_skip(test, "no helper came while the caller was at work");
+
+	KUNIT_EXPECT_TRUE(test, s.gone);
+	KUNIT_EXPECT_EQ(test, s.more, 0);
+}
+
 /* A task whose positions are the items of a list */
 struct test_item {
 	struct test_item	*next;
@@ -881,7 +1022,7 @@ static void test_numa_errors(struct kunit *test)
 }
 
 struct test_nested {
-	atomic_t	chunks;
+	atomic_t	units;
 	atomic_t	strangers;
 	atomic_t	errors;
 };
@@ -908,9 +1049,15 @@ static int test_nested_thread(void *start, void *end, void *arg)
 	struct test_nested_inner inner = { .caller = current, .outer = arg };
 	DEFINE_KTASK_CTL(ctl, test_nested_inner_thread, &inner, 1);
 
-	if (ktask_run(NULL, 100, &ctl) || atomic_read(&inner.units) != 100)
-		atomic_inc(&inner.outer->errors);
-	atomic_inc(&inner.outer->chunks);
+	/* The next chunk is one of the outer task, not of the inner one. */
+	do {
+		atomic_set(&inner.units, 0);
+		if (ktask_run(NULL, 100, &ctl) ||
+		    atomic_read(&inner.units) != 100)
+			atomic_inc(&inner.outer->errors);
+		atomic_add((unsigned long)end - (unsigned long)start,
+			   &inner.outer->units);
+	} while (ktask_next_chunk(&start, &end));
 	return 0;
 }
 
@@ -922,9 +1069,9 @@ static void test_nested(struct kunit *test)
 
 	for (i = 0; i < 3; i++) {
 		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 50, &ctl), 0);
-		KUNIT_EXPECT_FALSE(test, current->in_ktask);
+		KUNIT_EXPECT_NULL(test, current->ktask_worker);
 	}
-	KUNIT_EXPECT_GT(test, atomic_read(&nested.chunks), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&nested.units), 3 * 50);
 	KUNIT_EXPECT_EQ(test, atomic_read(&nested.strangers), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&nested.errors), 0);
 }
@@ -1074,6 +1221,9 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_error_several),
 	KUNIT_CASE(test_error_without_undo),
 	KUNIT_CASE(test_first_error),
+	KUNIT_CASE(test_next_chunk),
+	KUNIT_CASE(test_next_chunk_errors),
+	KUNIT_CASE(test_next_chunk_limits),
 	KUNIT_CASE(test_iterator),
 	KUNIT_CASE(test_iterator_errors),
 	KUNIT_CASE(test_range_without_lock),
