@@ -5,19 +5,21 @@
  * A task is the part of an address range that has page tables, in bytes; its
  * chunks are multiples of PMD_SIZE of that and begin at a multiple of PMD_SIZE,
  * so no two threads ever share a page-table page. What has no page tables costs
- * nothing to unmap, and programs reserve terabytes of it. Each chunk has an
+ * nothing to unmap, and programs reserve terabytes of it. Each thread has an
  * mmu_gather of its own: it flushes what it has cleared before it frees it, and
  * needs nothing of the caller's gather, which goes on to free the page tables
- * when all chunks are done.
+ * when all chunks are done. A thread keeps its gather from chunk to chunk, with
+ * nothing in it: where a page is allocated now and then, as for a gather, the
+ * page allocator frees fewer at a time.
  *
  * A chunk may lie within one VMA or cover thousands. What concerns a VMA as a
  * whole is done once, by the caller, before the task starts: uprobes, and the
  * whole of hugetlb and PFN mappings. So are MMU notifiers for the range, by our
  * callers.
  *
- * A chunk's gather is nested in the caller's, so each chunk ends with a flush
- * of the whole TLB on the CPUs that use the address space. Where a CPU can stop
- * using it, the caller's does so: see ktask_unmap_leave_mm().
+ * A chunk of more than a few pages ends with a flush of the whole TLB on the
+ * CPUs that use the address space. Where a CPU can stop using it, the caller's
+ * does so: see ktask_unmap_leave_mm().
  *
  * The caller holds mmap_lock or the lock of its only VMA, or owns VMAs that it
  * has already detached, and waits for all threads; that is why helpers may walk
@@ -320,44 +322,49 @@ static void ktask_unmap_return_to_mm(struct mm_struct *mm)
 #endif
 }
 
-static int ktask_unmap_chunk(void *start, void *end, void *arg)
+static void ktask_unmap_chunk(struct mmu_gather *tlb,
+			      const struct ktask_unmap *unmap,
+			      unsigned long start, unsigned long end)
 {
-	const struct ktask_unmap *unmap = arg;
-	unsigned long first = (unsigned long)start;
-	unsigned long last = (unsigned long)end;
 	struct ktask_unmap_walk walk;
 	struct vm_area_struct *vma;
-	struct mmu_gather tlb;
 
-	first = max(first, unmap->start);
-	last = min(last, unmap->end);
-	if (first >= last)
-		return 0;
-
-	ktask_unmap_walk_init(&walk, unmap, first);
-	vma = ktask_unmap_next(&walk);
-	if (!vma || vma->vm_start >= last)
-		return 0;
+	start = max(start, unmap->start);
+	end = min(end, unmap->end);
+	if (start >= end)
+		return;
 
 	ktask_unmap_leave_mm(unmap->mm);
+	ktask_unmap_walk_init(&walk, unmap, start);
+	while ((vma = ktask_unmap_next(&walk)) && vma->vm_start < end)
+		unmap_page_range(tlb, vma, max(vma->vm_start, start),
+				 min(vma->vm_end, end), unmap->details);
+}
+
+static int ktask_unmap_chunks(void *start, void *end, void *arg)
+{
+	const struct ktask_unmap *unmap = arg;
+	struct mmu_gather tlb;
+
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
 	else
 		tlb_gather_mmu(&tlb, unmap->mm);
 
 	do {
-		unmap_page_range(&tlb, vma, max(vma->vm_start, first),
-				 min(vma->vm_end, last), unmap->details);
-		vma = ktask_unmap_next(&walk);
-	} while (vma && vma->vm_start < last);
+		ktask_unmap_chunk(&tlb, unmap, (unsigned long)start,
+				  (unsigned long)end);
+		tlb_flush_mmu(&tlb);
+	} while (ktask_next_chunk(&start, &end));
 
 	tlb_finish_mmu(&tlb);
 	return 0;
 }
 
-static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
+static void ktask_unmap_run(struct mmu_gather *tlb, struct ktask_unmap *unmap,
+			    size_t size)
 {
-	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunk, unmap, PMD_SIZE);
+	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunks, unmap, PMD_SIZE);
 
 	unmap->handed_out = round_down(unmap->start, PMD_SIZE);
 	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
@@ -366,8 +373,7 @@ static void ktask_unmap_run(struct ktask_unmap *unmap, size_t size)
 
 	/* Page tables that came into being meanwhile, beside or below us. */
 	if (unmap->handed_out < unmap->end)
-		ktask_unmap_chunk((void *)unmap->handed_out,
-				  (void *)unmap->end, unmap);
+		ktask_unmap_chunk(tlb, unmap, unmap->handed_out, unmap->end);
 	ktask_unmap_return_to_mm(unmap->mm);
 }
 
@@ -458,7 +464,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 	if (ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end,
 				    details, mm_wr_locked))
 		size = ktask_unmap_size(&unmap);
-	ktask_unmap_run(&unmap, size);
+	ktask_unmap_run(tlb, &unmap, size);
 	return true;
 }
 
@@ -502,6 +508,6 @@ bool __ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
 
 	if (vma->vm_file)
 		uprobe_munmap(vma, start, end);
-	ktask_unmap_run(&unmap, size);
+	ktask_unmap_run(tlb, &unmap, size);
 	return true;
 }
