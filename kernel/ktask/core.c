@@ -293,7 +293,7 @@ static void ktask_recruit(struct ktask_job *job)
 	if (!job->max_helpers || !job->cost_units || READ_ONCE(job->error))
 		return;
 
-	want = ktask_worth(job);
+	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);
 	while (atomic_read(&job->loan.nr) < want)
 		if (!ktask_loan_extend(&job->loan, want,
 				       ktask_next_node(job)->kn_nid))

@@ -471,6 +471,25 @@ static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 }
 
 /**
+ * ktask_loan_is_full - is there a helper for each of the caller's other CPUs?
+ * @loan: the loan of current
+ *
+ * Tells without a look at the budget that one more would be refused. Not before
+ * that has been refused once: it is on record which limit did so.
+ *
+ * Return: true if so; false if only ktask_loan_extend() can tell.
+ */
+bool ktask_loan_is_full(struct ktask_loan *loan)
+{
+	/* data_race: what changes just now is seen before the next chunk. */
+	int cpus = min_t(int, data_race(current->nr_cpus_allowed),
+			 num_online_cpus());
+
+	return loan->last_refused != NR_KTASK_LIMITS &&
+	       atomic_read(&loan->nr) >= cpus - 1;
+}
+
+/**
  * ktask_loan_extend - take on one more helper, if the caller's budget has room
  * @loan: the loan of current
  * @want: helpers that the task is worth

@@ -1759,6 +1759,48 @@ static void test_refused(struct kunit *test)
 	free_cpumask_var(saved);
 }
 
+static bool test_work_until_end(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	atomic_inc(&w->started);
+	while (!READ_ONCE(w->end))
+		test_busy(100);
+	return false;
+}
+
+/* A loan is full with a helper for each other CPU, once one more was refused. */
+static void test_full(struct kunit *test)
+{
+	struct test_work w = { };
+	cpumask_var_t saved, two;
+
+	test_needs_helpers(test, 1);
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&two, GFP_KERNEL));
+	cpumask_copy(saved, &current->cpus_mask);
+	ktask_usable_cpus(saved, two, 2);
+	set_cpus_allowed_ptr(current, two);
+
+	ktask_loan_init(&w.loan, NULL, test_work_until_end, &w);
+	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
+	KUNIT_EXPECT_EQ(test, test_lend(&w, 1), 1);
+	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
+	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 2, NUMA_NO_NODE));
+	KUNIT_EXPECT_TRUE(test, ktask_loan_is_full(&w.loan));
+	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
+
+	WRITE_ONCE(w.end, true);
+	while (atomic_read(&w.loan.nr))
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
+	ktask_loan_settle(&w.loan);
+
+	set_cpus_allowed_ptr(current, saved);
+	free_cpumask_var(two);
+	free_cpumask_var(saved);
+}
+
 static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_helpers_take_part),
 	KUNIT_CASE(test_helpers_follow_caller),
@@ -1769,6 +1811,7 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_cancel),
 	KUNIT_CASE(test_keep),
 	KUNIT_CASE(test_refused),
+	KUNIT_CASE(test_full),
 	{ }
 };
 

@@ -15,9 +15,10 @@
  * these limits have CPUs, a helper would only take turns with them.
  *
  * The caps of cpu.ktask.max come on top when a helper is lent
- * (ktask_cgroup.c). A budget is made before each chunk of every thread: a few
- * loads per CPU and per level, nothing against the half millisecond that a
- * chunk takes. So limits need not announce that they have changed.
+ * (ktask_cgroup.c). A budget is made before each chunk of every helper, and of
+ * a caller that could have more of them: a few loads per CPU and per level,
+ * nothing against the millisecond that a chunk takes. So limits need not
+ * announce that they have changed.
  */
 #include <linux/cpuset.h>
 #include <linux/mmu_context.h>
