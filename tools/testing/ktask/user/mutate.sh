@@ -45,8 +45,10 @@ mutants=(
 	's|if (!cpus)|if (0)|'
 	's|runtime > period_left \&\&|1 \&\&|'
 	's|runtime > period_left|runtime >= period_left|'
-	's|>= chunks \* KTASK_CHUNK_NS|> chunks * KTASK_CHUNK_NS|'
-	's|>= chunks \* KTASK_CHUNK_NS|>= !!chunks * KTASK_CHUNK_NS|'
+	's|>= slice + chunks|> slice + chunks|'
+	's|slice + chunks \* KTASK|slice + !!chunks * KTASK|'
+	's|slice + chunks|0 * slice + chunks|'
+	's|min(quota / 16, |max(quota / 16, |'
 )
 
 if ! make -s OUT="$dir/build" COMPILERS=gcc test >/dev/null 2>&1; then
