@@ -56,7 +56,7 @@
  * one to be lent: apart, so that it does not come and go with every chunk.
  */
 #define KTASK_QUOTA_STAY	1
-#define KTASK_QUOTA_LEND	4
+#define KTASK_QUOTA_LEND	2
 
 /* For how long a caller at first relies on what it saw of other threads */
 #define KTASK_LOOK_NS		500000ULL

@@ -14,7 +14,7 @@
  * chunk, so this is how long that takes; handing a chunk out costs a few
  * microseconds, which stay below 1 % of it.
  */
-#define KTASK_CHUNK_NS		500000ULL
+#define KTASK_CHUNK_NS		1000000ULL
 
 /*
  * The share of a task's remaining time that each thread has to get before

@@ -222,7 +222,7 @@ def report_moves(samples):
 
 
 def report_chunks(chunks):
-    """How long chunks take; half a millisecond is the aim."""
+    """How long chunks take; a millisecond is the aim."""
     print('How long chunks take, in us.\n')
     print(f'{"layout":12} {"by":7} {"n":>6} {"median":>9} {"p99":>9} {"max":>9}'
           f' {"KiB, median":>12}')
