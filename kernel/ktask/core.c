@@ -197,9 +197,9 @@ static bool ktask_stopped(struct ktask_job *job)
 }
 
 /* Take the next chunk of the worker's own node, or of another one. */
-static bool ktask_take_chunk(struct ktask_job *job, struct ktask_worker *worker,
-			     struct ktask_chunk *chunk)
+static bool ktask_take_chunk(struct ktask_worker *worker)
 {
+	struct ktask_job *job = worker->job;
 	size_t i, home = 0;
 
 	if (ktask_stopped(job))
@@ -212,7 +212,7 @@ static bool ktask_take_chunk(struct ktask_job *job, struct ktask_worker *worker,
 	for (i = 0; i < job->nr_nodes; i++)
 		if (ktask_take_from(job,
 				    &job->nodes[(home + i) % job->nr_nodes],
-				    chunk))
+				    &worker->chunk))
 			return true;
 
 	return false;
@@ -307,15 +307,13 @@ static void ktask_recruit(struct ktask_job *job)
  */
 static bool ktask_next(struct ktask_worker *worker)
 {
-	struct ktask_job *job = worker->job;
-
 	cond_resched();
 	if (!worker->helper)
-		ktask_recruit(job);
+		ktask_recruit(worker->job);
 	else if (!ktask_helper_may_stay(worker->helper))
 		return false;
 
-	if (!ktask_take_chunk(job, worker, &worker->chunk))
+	if (!ktask_take_chunk(worker))
 		return false;
 	worker->since = local_clock();
 	return true;
