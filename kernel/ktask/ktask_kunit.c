@@ -208,13 +208,19 @@ static void test_range_undo(void *start, void *end, void *arg)
 			(unsigned long)end - (unsigned long)start);
 }
 
+static int test_run_ctl(struct test_task *t, struct ktask_ctl *ctl,
+			unsigned int max_threads)
+{
+	ktask_ctl_set_undo_func(ctl, test_range_undo);
+	ktask_ctl_set_max_threads(ctl, max_threads);
+	return ktask_run((void *)TEST_START, t->size, ctl);
+}
+
 static int test_run_range(struct test_task *t, unsigned int max_threads)
 {
 	DEFINE_KTASK_CTL(ctl, test_range_thread, t, t->min_chunk);
 
-	ktask_ctl_set_undo_func(&ctl, test_range_undo);
-	ktask_ctl_set_max_threads(&ctl, max_threads);
-	return ktask_run((void *)TEST_START, t->size, &ctl);
+	return test_run_ctl(t, &ctl, max_threads);
 }
 
 /* Every unit was done once, and nothing undone. */
@@ -503,19 +509,22 @@ static void test_cpu_limit(struct kunit *test)
 }
 
 /* Fail at one unit each, of those of a task that @max_threads work on. */
-static void test_errors_at(struct kunit *test, unsigned int max_threads,
-			   size_t min_chunk)
+static void test_errors_at(struct kunit *test,
+			   int (*run)(struct test_task *t,
+				      unsigned int max_threads),
+			   unsigned int max_threads, size_t min_chunk)
 {
 	struct test_task *t = test_task_new(test, 500, min_chunk);
 	size_t units[] = { 0, 1, t->size / 2, t->size - 2, t->size - 1 };
 	int i;
 
 	t->busy_us = 20;
+	t->gather = 4;
 	for (i = 0; i < ARRAY_SIZE(units); i++) {
 		test_task_reset(t);
 		t->fail[0] = units[i];
 		t->error = -ENOSPC;
-		KUNIT_EXPECT_EQ(test, test_run_range(t, max_threads), -ENOSPC);
+		KUNIT_EXPECT_EQ(test, run(t, max_threads), -ENOSPC);
 		expect_exact_undo(test, t);
 		KUNIT_EXPECT_EQ(test, atomic_read(&t->failures), 1);
 		KUNIT_EXPECT_EQ(test, atomic_read(&t->done[units[i]]), 0);
@@ -524,11 +533,11 @@ static void test_errors_at(struct kunit *test, unsigned int max_threads,
 
 static void test_error_one(struct kunit *test)
 {
-	test_errors_at(test, 0, 1);
-	test_errors_at(test, 0, 7);
-	test_errors_at(test, 1, 1);
-	test_errors_at(test, 1, 500);
-	test_errors_at(test, 1, 501);
+	test_errors_at(test, test_run_range, 0, 1);
+	test_errors_at(test, test_run_range, 0, 7);
+	test_errors_at(test, test_run_range, 1, 1);
+	test_errors_at(test, test_run_range, 1, 500);
+	test_errors_at(test, test_run_range, 1, 501);
 }
 
 /* An error ends the task: alone, the caller does not start another chunk. */
@@ -682,11 +691,9 @@ static int test_run_gathering(struct test_task *t, unsigned int max_threads)
 {
 	DEFINE_KTASK_CTL(ctl, test_gathering_thread, t, t->min_chunk);
 
-	ktask_ctl_set_undo_func(&ctl, test_range_undo);
-	ktask_ctl_set_max_threads(&ctl, max_threads);
 	/* So that there are many */
 	ctl.kc_max_chunk_size = t->min_chunk;
-	return ktask_run((void *)TEST_START, t->size, &ctl);
+	return test_run_ctl(t, &ctl, max_threads);
 }
 
 static void test_next_chunk(struct kunit *test)
@@ -716,23 +723,8 @@ static void test_next_chunk(struct kunit *test)
 /* What a call has done before the chunk that it fails at is undone too. */
 static void test_next_chunk_errors(struct kunit *test)
 {
-	struct test_task *t = test_task_new(test, 500, 2);
-	size_t units[] = { 0, 1, t->size / 2, t->size - 2, t->size - 1 };
-	unsigned int max_threads;
-	int i;
-
-	t->busy_us = 20;
-	t->gather = 4;
-	for (max_threads = 0; max_threads <= 1; max_threads++) {
-		for (i = 0; i < ARRAY_SIZE(units); i++) {
-			test_task_reset(t);
-			t->fail[0] = units[i];
-			KUNIT_EXPECT_EQ(test, test_run_gathering(t, max_threads),
-					-EIO);
-			expect_exact_undo(test, t);
-			KUNIT_EXPECT_EQ(test, atomic_read(&t->failures), 1);
-		}
-	}
+	test_errors_at(test, test_run_gathering, 0, 2);
+	test_errors_at(test, test_run_gathering, 1, 2);
 }
 
 /* A helper that stays in its call for as long as it gets chunks */
