@@ -405,12 +405,16 @@ static int lru(const void *unused)
 }
 
 /* Free blocks of each order, as a line of /proc/buddyinfo has them, in bytes */
-static long sum_of_blocks(const char *line)
+static long free_blocks(const char *line)
 {
 	long block = PAGE, sum = 0, nr;
+	int node, blocks = 0;
 	char *end;
 
-	for (;; line = end, block *= 2) {
+	if (sscanf(line, "Node %d, zone %*s %n", &node, &blocks) != 1)
+		return 0;
+
+	for (line += blocks;; line = end, block *= 2) {
 		nr = strtol(line, &end, 10);
 		if (end == line)
 			return sum;
@@ -418,28 +422,34 @@ static long sum_of_blocks(const char *line)
 	}
 }
 
-/* Free memory, in bytes, with what CPUs keep of it for themselves */
+/* What a CPU keeps for itself, as a line of /proc/zoneinfo has it, in bytes */
+static long free_of_cpu(const char *line)
+{
+	long nr;
+
+	return sscanf(line, " count: %ld", &nr) == 1 ? nr * (long)PAGE : 0;
+}
+
+/* The sum of what is in the lines of a file */
+static long sum_of_lines(const char *path, long (*in_line)(const char *line))
+{
+	FILE *file = fopen(path, "r");
+	char line[512];
+	long sum = 0;
+
+	if (!EXPECT(file))
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		sum += in_line(line);
+	fclose(file);
+	return sum;
+}
+
+/* Free memory, in bytes */
 static long free_memory(void)
 {
-	int node, blocks = 0;
-	long nr, sum = 0;
-	char line[512];
-	FILE *file;
-
-	file = fopen("/proc/buddyinfo", "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Node %d, zone %*s %n", &node, &blocks) == 1)
-			sum += sum_of_blocks(line + blocks);
-	if (file)
-		fclose(file);
-
-	file = fopen("/proc/zoneinfo", "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, " count: %ld", &nr) == 1)
-			sum += nr * (long)PAGE;
-	if (file)
-		fclose(file);
-	return sum;
+	return sum_of_lines("/proc/buddyinfo", free_blocks) +
+	       sum_of_lines("/proc/zoneinfo", free_of_cpu);
 }
 
 #define FREED		MIB(64)
