@@ -6,7 +6,7 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also live, window, saturated and bystander. MAPS=
+# measure; there are also executed, live, window, saturated and bystander. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. CPUS=2:
 # virtual CPUs of live. CLOCK=instructions: not time but instructions, of the
@@ -24,7 +24,7 @@ cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed small quota map live window saturated bystander'
+	known='speed small quota executed map live window saturated bystander'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
@@ -118,6 +118,23 @@ part_quota()
 	job quota quota.sh "$reps" 1024 $percents
 	boot quota --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
 		--timeout $((300 + reps * 60 * $(wc -w <<<"$percents")))
+}
+
+# By what the emulator sees the CPUs do, and not by any clock.
+part_executed()
+{
+	local mark plugin=$results/count.so
+
+	mark=$(nm "$kernel" | awk '$3 == "proc_do_uts_string" { print $1 }')
+	[ -n "$mark" ] || die "$kernel has no function proc_do_uts_string to tell that a sample begins"
+	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/count.c" -o "$plugin" ||
+		die "count.c does not compile"
+	job executed executed.sh "$reps" 1024 150
+	boot executed --kernel "$kernel" --accel tcg --cpus 2 --mem "${MEM:-4G}" --append nokaslr \
+		--qemu "-plugin $plugin,mark=$mark,out=$results/executed.counts" \
+		--timeout $((300 + reps * 60))
+	python3 "$bench/executed.py" "$results" "$kernel"
+	rm -f "$plugin" "$results"/executed{.counts,-order.csv}
 }
 
 # The order of things holds with more virtual CPUs than the host has; times do not.
@@ -242,6 +259,7 @@ kernel=${KERNEL:-$("$KT_DIR/build.sh" default)}
 accel=$(accel_choose "$kernel")
 want_gnuplot
 mkdir -p "$results"
+results=$(realpath "$results")
 look_around
 for part in $parts; do
 	"part_$part"

@@ -15,6 +15,7 @@ import sys
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+import executed  # noqa: E402
 import live  # noqa: E402
 import others  # noqa: E402
 from figures import spread  # noqa: E402
@@ -230,6 +231,8 @@ def main():
         report_small(where)
     if there('quota.csv'):
         report_quota(os.path.join(where, 'quota.csv'))
+    if there('executed.csv'):
+        executed.report(where)
     if there('map-max.csv'):
         report_map(where)
     if there('traces'):
