@@ -133,7 +133,7 @@ part_executed()
 	boot executed --kernel "$kernel" --accel tcg --cpus 2 --mem "${MEM:-4G}" --append nokaslr \
 		--qemu "-plugin $plugin,mark=$mark,out=$results/executed.counts" \
 		--timeout $((300 + reps * 60))
-	python3 "$bench/executed.py" "$results" "$kernel"
+	python3 -B "$bench/executed.py" "$results" "$kernel"
 	rm -f "$plugin" "$results"/executed{.counts,-order.csv}
 }
 
@@ -259,7 +259,6 @@ kernel=${KERNEL:-$("$KT_DIR/build.sh" default)}
 accel=$(accel_choose "$kernel")
 want_gnuplot
 mkdir -p "$results"
-results=$(realpath "$results")
 look_around
 for part in $parts; do
 	"part_$part"

@@ -14,7 +14,9 @@ import statistics
 import subprocess
 import sys
 
-MODES = ('off', 'on', 'own')
+import others
+from figures import MODES, spread
+
 SHOWN = 12
 
 
@@ -53,7 +55,7 @@ def convert(where, kernel):
     """executed.csv: a line for each sample and function."""
     with open(os.path.join(where, 'executed-order.csv'), encoding='ascii') as lines:
         order = list(csv.DictReader(lines))
-    # Others may have passed the mark before: the last ones are the samples'.
+    # The mark was passed before: the last ones are the samples'.
     marks = counts(os.path.join(where, 'executed.counts'), Functions(kernel))[-2 * len(order):]
     with open(os.path.join(where, 'executed.csv'), 'w', encoding='ascii') as out:
         print('rep,mode,function,instructions', file=out)
@@ -62,31 +64,26 @@ def convert(where, kernel):
                 print(f'{sample["rep"]},{sample["mode"]},{name},{number}', file=out)
 
 
-def load(path):
+def load(where):
     """Samples by mode: instructions by function."""
-    samples = collections.OrderedDict()
-    with open(path, encoding='ascii') as lines:
-        for row in csv.DictReader(lines):
-            functions = samples.setdefault((row['mode'], row['rep']), collections.Counter())
-            functions[row['function']] += int(row['instructions'])
     modes = {mode: [] for mode in MODES}
-    for (mode, _), functions in samples.items():
-        modes[mode].append(functions)
+    for (mode, _), rows in others.load(where, 'executed.csv', 'mode', 'rep').items():
+        modes[mode].append(collections.Counter(
+            {row['function']: int(row['instructions']) for row in rows}))
     return modes
 
 
 def report(where):
     """How much work it is, whoever does it; and where there is more of it."""
-    modes = load(os.path.join(where, 'executed.csv'))
-    total = {mode: sorted(sum(functions.values()) for functions in modes[mode])
-             for mode in MODES}
-    middle = {mode: statistics.median(total[mode]) for mode in MODES}
+    modes = load(where)
+    total = {mode: [sum(functions.values()) for functions in modes[mode]] for mode in MODES}
+    middle = statistics.median(total['off'])
     print('Instructions that both CPUs executed until an exit under a cpu.max of 150 % was done,'
-          ' in millions:\nmedian and [all]. own: of two processes at once, each of which has half'
-          ' the memory.\n')
+          ' in millions:\nmedian and [quartiles]. own: of two processes at once, each of which has'
+          ' half the memory.\n')
     for mode in MODES:
-        print(f'{mode:6}{middle[mode] / 1e6:8.2f} [{total[mode][0] / 1e6:.2f}-'
-              f'{total[mode][-1] / 1e6:.2f}] {middle[mode] / middle["off"] - 1:+7.2%}'
+        print(f'{mode:6}{spread([number / 1e6 for number in total[mode]])}'
+              f' {statistics.median(total[mode]) / middle - 1:+7.2%}'
               f' {len(total[mode]):3} samples')
     each = {mode: {name: statistics.median(functions[name] for functions in modes[mode])
                    for name in set().union(*modes[mode])} for mode in MODES}

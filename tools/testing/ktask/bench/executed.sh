@@ -14,7 +14,6 @@ set -euo pipefail
 
 reps=$1 mib=$2 percent=$3
 group=/sys/fs/cgroup/bench
-period=100000
 
 # The emulator looks out for the kernel function that this runs.
 mark()
@@ -25,17 +24,15 @@ mark()
 sample()
 {
 	local rep=$1 mode=$2 how=exit
-	# shellcheck disable=SC2034 # a time means nothing here
-	local ns
 
 	[ "$mode" != own ] || how=exits
 	mkdir "$group"
 	hold in_group "$group" ./teardown -w "$how" pages $((mib * 1024))
 	ktask_set "$mode"
-	echo "$((percent * period / 100)) $period" >"$group/cpu.max"
-	[ "$rep" -eq 0 ] || mark
-	let_go ns
-	[ "$rep" -eq 0 ] || mark
+	echo "${percent}000 100000" >"$group/cpu.max"
+	mark
+	let_go _
+	mark
 	hold_end
 	ktask_set on
 	rmdir "$group"

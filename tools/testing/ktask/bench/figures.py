@@ -2,6 +2,8 @@
 """What many samples come to, for the reports."""
 import statistics
 
+MODES = ('off', 'on', 'own')
+
 
 def spread(samples):
     """Median and the quarters, as text."""

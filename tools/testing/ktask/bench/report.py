@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 import executed  # noqa: E402
 import live  # noqa: E402
 import others  # noqa: E402
-from figures import spread  # noqa: E402
+from figures import MODES, spread  # noqa: E402
 
 PLOT = """
 set terminal pngcairo size 1200,700
@@ -37,7 +37,6 @@ plot for [i=0:{modes}] 'speed.dat' index i using 1:2 title columnhead(1) pt 7 ps
 # How much slower than its best a host may be to be called calm
 CALM = 0.10
 
-MODES = ('off', 'on', 'own')
 TITLES = {'off': '"ktask off"', 'on': '"ktask on"', 'own': '"own threads"'}
 
 

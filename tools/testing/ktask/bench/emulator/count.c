@@ -17,7 +17,7 @@
 
 #include "plugin.h"
 
-#define NR_VCPUS		2
+#define NR_VCPUS	2
 #define NR_BUCKETS	65536
 #define KERNEL_START	0xffffffff80000000UL
 
@@ -83,8 +83,7 @@ static void write_block(struct block *block)
 		block->runs[cpu].nr = 0;
 	}
 	if (runs)
-		fprintf(out, "%lx %lu\n", block->address,
-			runs * block->insns);
+		fprintf(out, "%lx %lu\n", block->address, runs * block->insns);
 }
 
 static void write_all(unsigned int cpu, void *data)
