@@ -23,17 +23,21 @@ in_group()
 	exec "$@"
 }
 
-# turns REP MODE...: the modes in order. Who comes first changes with each REP.
+# turns REP MODE...: the modes in order. What a mode leaves behind (pages on the
+# lists of a CPU, say) is found by the next one. So the first changes with each
+# REP, and the direction once each was first: in twice as many repetitions as there
+# are modes each follows each other equally often.
 turns()
 {
-	local rep=$1
+	local rep=$1 first
 
 	shift
-	if [ $((rep % 2)) -eq 0 ]; then
-		echo "$@"
-	else
-		printf '%s\n' "$@" | tac
+	if [ $((rep / $# % 2)) -eq 1 ]; then
+		# shellcheck disable=SC2046 # one word per mode
+		set -- $(printf '%s\n' "$@" | tac)
 	fi
+	first=$((rep % $# + 1))
+	echo "${@:first}" "${@:1:first-1}"
 }
 
 # in_turn REPS MODES COMMAND...: COMMAND REP MODE ... for each repetition and
