@@ -541,6 +541,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	helper->shed = NULL;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
+	ktask_cap_lend(cset);
 	ktask_cset_enter(helper->task, cset);
 
 	loan->last_refused = NR_KTASK_LIMITS;

@@ -168,19 +168,6 @@ static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 	} while (child != full);
 }
 
-/* A helper is on loan: let the peaks of all its levels know. */
-static void ktask_raise_peaks(struct task_group *from)
-{
-	struct task_group *tg;
-
-	for (tg = ktask_capped(from); tg; tg = ktask_capped(tg->parent)) {
-		int nr = atomic_read(&tg->ktask.on_loan);
-
-		ktask_raise(&tg->ktask.peak, nr);
-		ktask_raise(&tg->ktask.fd_peak, nr);
-	}
-}
-
 static void ktask_uncharge_levels(struct task_group *from,
 				  struct task_group *end)
 {
@@ -210,6 +197,8 @@ static void ktask_cap_event(struct task_group *over)
  * @cset: the caller's css_set
  * @limit: set to the limit that did not allow it
  *
+ * Whoever finds no helper then, or no CPU for it, takes the charge back.
+ *
  * Return: true if it was counted.
  */
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
@@ -217,7 +206,7 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 {
 	struct task_group *from = ktask_cset_tg(cset), *tg, *child = NULL;
 
-	/* Pairs with the grace periods in the writes to max and peak. */
+	/* Pairs with the grace period in the write to max. */
 	guard(rcu)();
 
 	for (tg = from; tg; child = tg, tg = tg->parent) {
@@ -236,9 +225,27 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 			ktask_cap_event(tg);
 		return false;
 	}
-
-	ktask_raise_peaks(from);
 	return true;
+}
+
+/**
+ * ktask_cap_lend - let the peaks know of a helper that is lent now
+ * @cset: the css_set that it is charged to
+ */
+void ktask_cap_lend(struct css_set *cset)
+{
+	struct task_group *tg;
+
+	/* Pairs with the grace period in the write to peak. */
+	guard(rcu)();
+
+	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
+	     tg = ktask_capped(tg->parent)) {
+		int nr = atomic_read(&tg->ktask.on_loan);
+
+		ktask_raise(&tg->ktask.peak, nr);
+		ktask_raise(&tg->ktask.fd_peak, nr);
+	}
 }
 
 /**
@@ -435,7 +442,7 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	struct cgroup_of_peak *peak = of_peak(of), *other;
 	unsigned long seen, now;
 
-	/* Charges that began before the write count as before it. */
+	/* Loans that began before the write count as before it. */
 	synchronize_rcu_expedited();
 
 	guard(spinlock)(&kg->peaks_lock);
