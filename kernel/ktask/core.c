@@ -14,7 +14,6 @@
  * that a helper can be taken away within about KTASK_CHUNK_NS; the first one
  * is the client's minimum.
  */
-#include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/ktask.h>
 #include <linux/lockdep.h>
@@ -78,7 +77,6 @@ bool ktask_enabled(void)
 {
 	return READ_ONCE(ktask_max_threads) > 1;
 }
-EXPORT_SYMBOL_GPL(ktask_enabled);
 
 /**
  * ktask_available - could a task of current have a helper?
@@ -97,7 +95,6 @@ bool ktask_available(void)
 	return ktask_enabled() && !current->ktask_worker &&
 	       ktask_limits_allow(current);
 }
-EXPORT_SYMBOL_GPL(ktask_available);
 
 /**
  * ktask_iter_range - advance a position that is a plain number
@@ -114,7 +111,6 @@ void *ktask_iter_range(void *position, size_t nsteps, void *arg)
 {
 	return (void *)((unsigned long)position + nsteps);
 }
-EXPORT_SYMBOL_GPL(ktask_iter_range);
 
 static size_t ktask_node_left(struct ktask_node *kn)
 {
@@ -348,7 +344,6 @@ bool ktask_next_chunk(void **start, void **end)
 	*end = worker->chunk.end;
 	return true;
 }
-EXPORT_SYMBOL_GPL(ktask_next_chunk);
 
 /* Have the thread function do a chunk, and those that it asks for itself. */
 static bool ktask_do(struct ktask_worker *worker)
@@ -544,4 +539,3 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 
 	return job.error;
 }
-EXPORT_SYMBOL_GPL(__ktask_run_numa);
