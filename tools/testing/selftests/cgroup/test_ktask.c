@@ -324,8 +324,9 @@ static int test_ktask_stat(const char *root)
 	static const char *const keys[] = {
 		"tasks", "serial_tasks", "helpers_lent", "refused_cpus",
 		"refused_cpu_max", "refused_quota", "refused_ktask_max",
-		"refused_system", "refused_pool", "cancelled", "reniced",
-		"chunks", "helper_usec",
+		"refused_system", "refused_busy", "refused_share",
+		"refused_pool", "cancelled", "reniced", "chunks",
+		"helper_usec",
 	};
 	const char *parent = make_cgroup(root, "ktask_stat", true);
 	const char *child = make_cgroup(parent, "child", false);
@@ -457,6 +458,7 @@ static long tear_down_below(const char *level, const char *leaf,
 	int cpus = nr_cpus() - 1;
 	int peak = cg_open(leaf, "cpu.ktask.peak", O_RDWR);
 	long lent = stat_of(leaf, "helpers_lent");
+	long refused = stat_of(leaf, "refused_cpu_max");
 	struct worker *worker = start_worker(leaf);
 
 	/* Map it first, or that takes minutes with a hundredth of a CPU. */
@@ -475,6 +477,8 @@ static long tear_down_below(const char *level, const char *leaf,
 	if (!EXPECT_RANGE(cg_read_long_fd(peak), !!lent,
 			  helpers < cpus ? helpers : cpus))
 		ksft_print_msg("cpu.max was %s\n", max);
+	refused = stat_of(leaf, "refused_cpu_max") - refused;
+	EXPECT_RANGE(refused, !helpers, helpers < cpus);
 	close(peak);
 	end_worker(worker);
 	return lent;
@@ -632,6 +636,8 @@ static int test_ktask_affinity(const char *root)
 	EXPECT_EQ(stat_of(cg, "tasks"), 2 * STRAY_ROUNDS);
 	EXPECT_RANGE(stat_of(cg, "serial_tasks"), STRAY_ROUNDS,
 		     STRAY_ROUNDS + stat_of(cg, "cancelled"));
+	EXPECT_RANGE(stat_of(cg, "refused_cpus"), STRAY_ROUNDS,
+		     2 * STRAY_ROUNDS);
 	return KSFT_PASS;
 }
 
@@ -1117,6 +1123,7 @@ static int test_ktask_max_threads(const char *root)
 	EXPECT(set_max_threads("2"));
 	tear_down(cg, WORTH_MIB);
 	EXPECT_EQ(peak_of(cg), nr_cpus() > 1);
+	EXPECT_EQ(stat_of(cg, "refused_system"), nr_cpus() > 2);
 	if (nr_cpus() > 2)
 		effective_is(cg, 1, "debug.ktask_max_threads", NULL);
 

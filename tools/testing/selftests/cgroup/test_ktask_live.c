@@ -1066,12 +1066,39 @@ static int test_ktask_late_node(const char *root)
 	worker = start_worker(cg);
 	for (i = 0; i < 50 && !failures; i++) {
 		EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
+		EXPECT_RANGE(peak_of(cg), 0, stat_of(cg, "helpers_lent"));
 		if (cg_read_long(cg, "cpu.ktask.peak") >= nr_cpus() - 1)
 			break;
 	}
 	EXPECT_EQ(cg_read_long(cg, "cpu.ktask.peak"), nr_cpus() - 1);
 	ksft_print_msg("at teardown %d\n", i);
 	set_node_online(nid, "0");
+	return KSFT_PASS;
+}
+
+/*
+ * With a helper the quota of one and a half CPUs is used up before the period
+ * ends. Helpers leave before, and are lent again in the next.
+ */
+static int test_ktask_quota(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_quota", false);
+	struct worker *worker = start_worker(cg);
+	long mib;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !failures; mib *= 2) {
+		set(cg, "cpu.max", "max");
+		EXPECT(!order(worker, map_aliases, mib));
+		set(cg, "cpu.max", "60000 40000");
+		EXPECT(!order(worker, unmap, 0));
+		if (stat_of(cg, "refused_quota"))
+			break;
+	}
+	EXPECT_RANGE(stat_of(cg, "refused_quota"), 1, LONG_MAX);
+	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
 	return KSFT_PASS;
 }
 
@@ -1164,6 +1191,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_cap),
 	T(test_ktask_share_pool),
 	T(test_ktask_real_time),
+	T(test_ktask_quota),
 	T(test_ktask_throttled),
 	T(test_ktask_isolated),
 	T(test_ktask_isolated_partition),
