@@ -10,14 +10,17 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../cgroup/cgroup_util.h"
 #include "ktask_util.h"
 #include "layouts.h"
 
@@ -333,6 +336,12 @@ static struct lru_sizes lru_sizes(const struct box *box)
 	};
 }
 
+/* What can be reclaimed: its lists are those of generations, or the older ones. */
+static long evictable(const struct lru_sizes *sizes)
+{
+	return sizes->inactive + sizes->active;
+}
+
 /* A page that is used through the kernel twice is active. */
 static void activate(char *page)
 {
@@ -362,9 +371,21 @@ static char *map_small_pages(size_t size)
 #define LRU_ACTIVE	16
 
 /*
- * Pages that follow one another are on different lists: of the first LRU_MIXED
- * every other one is locked, and some behind these are active.
+ * Of the first LRU_MIXED every other page is locked, so that pages that follow
+ * one another are on different lists. Returns where the rest begins.
  */
+static char *populate_and_mix(char *base)
+{
+	char *page;
+
+	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
+	drain_batches();
+	for (page = base; page < base + LRU_MIXED; page += 2 * PAGE)
+		EXPECT(!mlock(page, PAGE));
+	return page;
+}
+
+/* Some pages behind those that are locked are active. */
 static int lru_in_box(void *arg)
 {
 	const struct box *box = arg;
@@ -377,10 +398,7 @@ static int lru_in_box(void *arg)
 		return KSFT_FAIL;
 	before = lru_sizes(box);
 
-	EXPECT(!madvise(base, LRU_BYTES, MADV_POPULATE_WRITE));
-	drain_batches();
-	for (page = base; page < base + LRU_MIXED; page += 2 * PAGE)
-		EXPECT(!mlock(page, PAGE));
+	page = populate_and_mix(base);
 	for (i = 0; i < LRU_ACTIVE; i++, page += 2 * PAGE)
 		activate(page);
 	full = lru_sizes(box);
@@ -402,6 +420,94 @@ static int lru_in_box(void *arg)
 static int lru(const void *unused)
 {
 	return run_in_known_box(lru_in_box);
+}
+
+#define MULTIGEN		"/sys/kernel/mm/lru_gen/enabled"
+#define SWITCHED_USEC	10000
+#define SWITCHED_ROUNDS	16
+
+/* With generations new pages are active, and pages do not become it by use. */
+static int multigen_in_box(void *arg)
+{
+	const struct box *box = arg;
+	struct lru_sizes before, full, after;
+	char *base = map_small_pages(LRU_BYTES);
+
+	if (!base)
+		return KSFT_FAIL;
+	before = lru_sizes(box);
+	populate_and_mix(base);
+	full = lru_sizes(box);
+	EXPECT_EQ(full.unevictable - before.unevictable, LRU_MIXED / 2);
+	EXPECT_RANGE(full.active - before.active,
+		     (long)(LRU_BYTES - LRU_MIXED), LONG_MAX);
+
+	EXPECT(!munmap(base, LRU_BYTES));
+	after = lru_sizes(box);
+	EXPECT_EQ(after.unevictable, before.unevictable);
+	EXPECT_EQ(after.inactive, before.inactive);
+	EXPECT_RANGE(after.active - before.active, -(64L << 10), 64 << 10);
+	return KSFT_PASS;
+}
+
+/* Until it is killed */
+static void switch_multigen(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (write_text_to(MULTIGEN, "n") && !usleep(SWITCHED_USEC) &&
+	       write_text_to(MULTIGEN, "y") && !usleep(SWITCHED_USEC))
+		;
+	_exit(KSFT_FAIL);
+}
+
+/* All pages change from one kind of list to the other while they are freed. */
+static int switched_in_box(void *arg)
+{
+	const struct box *box = arg;
+	struct lru_sizes before = lru_sizes(box), after;
+	int round, status;
+	pid_t switcher;
+
+	switcher = fork();
+	if (!switcher)
+		switch_multigen();
+	if (!EXPECT(switcher > 0))
+		return KSFT_FAIL;
+
+	for (round = 0; round < SWITCHED_ROUNDS; round++) {
+		char *base = map_small_pages(LRU_BYTES);
+
+		if (!base)
+			break;
+		populate_and_mix(base);
+		EXPECT(!munmap(base, LRU_BYTES));
+	}
+
+	kill(switcher, SIGKILL);
+	EXPECT(waitpid(switcher, &status, 0) == switcher &&
+	       WIFSIGNALED(status));
+	after = lru_sizes(box);
+	EXPECT_EQ(after.unevictable, before.unevictable);
+	EXPECT_RANGE(evictable(&after) - evictable(&before), -(64L << 10),
+		     64 << 10);
+	return KSFT_PASS;
+}
+
+/* The same with the multi-gen LRU, and while the kernel changes to it and back. */
+static int multigen(const void *unused)
+{
+	char was[32];
+	int ret;
+
+	if (read_text(MULTIGEN, was, sizeof(was)) <= 0)
+		return skip("no multi-gen LRU");
+
+	EXPECT(write_text_to(MULTIGEN, "y"));
+	ret = run_in_known_box(multigen_in_box);
+	if (!ret)
+		ret = run_in_known_box(switched_in_box);
+	EXPECT(write_text_to(MULTIGEN, was));
+	return ret;
 }
 
 /* Free blocks of each order, as a line of /proc/buddyinfo has them, in bytes */
@@ -513,6 +619,7 @@ int main(int argc, char **argv)
 	tests[nr++] = (struct test)T(below_floor);
 	tests[nr++] = (struct test)T(reserved);
 	tests[nr++] = (struct test)T(lru);
+	tests[nr++] = (struct test)T(multigen);
 	tests[nr++] = (struct test)T(freed);
 
 	return run_tests(tests, nr, argc, argv);
