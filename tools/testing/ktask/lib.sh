@@ -112,20 +112,41 @@ say_for_now()
 	fi
 }
 
+# show_last TITLE FILE: now and then say what was written there last, in the
+# background, until $watcher is killed or this shell has ended.
+show_last()
+{
+	local every=60
+
+	[ ! -t 2 ] || every=1
+	(
+		drop_locks
+		# What is left of a sleep must not keep a pipe open.
+		while sleep "$every" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+			say_for_now "$1: $(tail -n 1 "$2" | tr -cd '[:print:]' | cut -c1-60)"
+		done
+	) &
+	watcher=$!
+	disown
+}
+
 # step TITLE LOG COMMAND...: run a command with its output in a log, and the
 # end of that log shown where it fails.
 step()
 {
-	local title=$1 log=$2 start=$SECONDS rc
+	local title=$1 log=$2 start=$SECONDS rc watcher
 
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "$title ..."
+	: >"$log"
+	show_last "$title" "$log"
 	# Not "... || rc=$?": within that, bash ignores what set -e is there for.
 	set +e
 	(set -e; "$@") >"$log" 2>&1 </dev/null
 	rc=$?
 	set -e
+	kill "$watcher" 2>/dev/null || :
 	if [ "$rc" -ne 0 ]; then
 		tail -n 40 "$log" >&2
 		die "$title failed ($rc); the whole log is $log"

@@ -254,7 +254,7 @@ pin_cpus()
 # Prints the verdict channel as it comes; ends the machine that hangs.
 run_job()
 {
-	local pid tail_pid end rc=0
+	local pid tail_pid watcher='' end rc=0
 
 	: >"$result/verdict"
 	TMPDIR=$result setpriv --pdeathsig KILL "${qemu[@]}" </dev/null >"$result/qemu.log" 2>&1 &
@@ -264,6 +264,8 @@ run_job()
 	tail -f -n +1 --pid="$pid" -s 0.2 "$result/verdict" 2>/dev/null |
 		grep --line-buffered -v '^ktask-init: ' &
 	tail_pid=$!
+	# Who reads the job's output sees how far it is.
+	[ -t 1 ] || show_last running "$result/verdict"
 	end=$((SECONDS + timeout))
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ "$SECONDS" -ge "$end" ]; then
@@ -274,6 +276,7 @@ run_job()
 		sleep 0.2
 	done
 	wait "$pid" 2>/dev/null || rc=$?
+	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null || :
 	wait "$tail_pid" 2>/dev/null || :
 	trap - EXIT
 	echo "$rc" >"$result/qemu-status"
