@@ -19,12 +19,14 @@ for f in $(variant_fragments "$variant"); do
 	fragments+=("$KT_DIR/configs/$f.config")
 done
 
-# The configuration depends on the fragments and on every Kconfig file.
+# The configuration depends on the fragments and on every Kconfig file: ours, and
+# those of the Linux that it is, of which there may come to be another in KSRC.
 config_key()
 {
 	{
 		cat "${fragments[@]}" "$KT_DIR/config.sh"
 		echo "$tree"
+		head -n 5 "$tree/Makefile"
 		[ ! -f "$(kt_home)/manifest" ] || variant_is_stock "$variant" ||
 			(cd "$tree" && grep Kconfig "$(kt_home)/manifest" | xargs -r cat)
 		gcc --version
