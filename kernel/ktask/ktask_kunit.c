@@ -12,7 +12,9 @@
 #include <linux/cgroup.h>
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
+#include <linux/debug_locks.h>
 #include <linux/delay.h>
+#include <linux/init.h>
 #include <linux/kthread.h>
 #include <linux/ktask.h>
 #include <linux/mempolicy.h>
@@ -1196,6 +1198,54 @@ static void test_return_is_final(struct kunit *test)
 	}
 }
 
+#define TEST_EARLY_UNITS	1009UL
+
+static atomic_long_t test_early_units;
+static int test_early_error = -ENODATA;
+
+static int test_early_thread(void *start, void *end, void *arg)
+{
+	atomic_long_add(end - start, &test_early_units);
+	return 0;
+}
+
+/* Before there are helpers, or a second CPU */
+static int __init test_run_early(void)
+{
+	DEFINE_KTASK_CTL(ctl, test_early_thread, NULL, 1);
+
+	test_early_error = ktask_run((void *)TEST_START, TEST_EARLY_UNITS, &ctl);
+	return 0;
+}
+early_initcall(test_run_early);
+
+static void test_early_boot(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, test_early_error, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&test_early_units),
+			TEST_EARLY_UNITS);
+}
+
+/*
+ * Whoever frees memory for others must not wait for memory. Lockdep, which thinks
+ * that this is reclaim, has a word to say where the caller would.
+ */
+static void test_in_reclaim(struct kunit *test)
+{
+	struct test_task *t = test_task_new(test, 300, 1);
+	DEFINE_KTASK_CTL(ctl, test_range_thread, t, 1);
+
+	if (!IS_ENABLED(CONFIG_PROVE_LOCKING) || !debug_locks)
+		kunit_skip(test, "no lockdep to say so");
+
+	t->busy_us = 50;
+	fs_reclaim_acquire(GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, ktask_run((void *)TEST_START, t->size, &ctl), 0);
+	fs_reclaim_release(GFP_KERNEL);
+	expect_all_done(test, t);
+	KUNIT_EXPECT_TRUE(test, debug_locks);
+}
+
 static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_sizes),
 	KUNIT_CASE(test_min_chunk_above_size),
@@ -1224,6 +1274,8 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_numa_balance),
 	KUNIT_CASE(test_numa_errors),
 	KUNIT_CASE(test_nested),
+	KUNIT_CASE(test_early_boot),
+	KUNIT_CASE(test_in_reclaim),
 	KUNIT_CASE(test_killable),
 	KUNIT_CASE(test_killed_helpers),
 	KUNIT_CASE(test_return_is_final),
@@ -1476,6 +1528,7 @@ struct test_work {
 	atomic_t		missed;		/* were lent nothing */
 	atomic_t		raised;
 	atomic_t		most_raised;
+	int			nid;		/* where the last one ran */
 	struct ktask_worker	*kept;
 	struct task_struct	*task;
 };
@@ -1511,12 +1564,12 @@ static bool test_work_until_lent(struct ktask_worker *worker, void *arg)
 }
 
 /* Take on as many helpers as there may be, and wait for them to start. */
-static unsigned int test_lend(struct test_work *w, unsigned int want)
+static unsigned int test_lend_on(struct test_work *w, unsigned int want, int nid)
 {
 	unsigned int lent = 0, tries;
 
 	for (tries = 0; tries < 200 && lent < want; tries++) {
-		if (ktask_loan_extend(&w->loan, want, NUMA_NO_NODE))
+		if (ktask_loan_extend(&w->loan, want, nid))
 			lent++;
 		else
 			fsleep(10 * USEC_PER_MSEC);
@@ -1524,6 +1577,11 @@ static unsigned int test_lend(struct test_work *w, unsigned int want)
 	for (tries = 0; tries < 1000 && atomic_read(&w->started) < lent; tries++)
 		fsleep(10 * USEC_PER_MSEC);
 	return lent;
+}
+
+static unsigned int test_lend(struct test_work *w, unsigned int want)
+{
+	return test_lend_on(w, want, NUMA_NO_NODE);
 }
 
 /* The caller's nice value goes to one helper after the other. */
@@ -1706,6 +1764,34 @@ static void test_cancel(struct kunit *test)
 	kunit_info(test, "%u of %u helpers cancelled", cancelled, lent);
 }
 
+static bool test_work_note_node(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	w->nid = cpu_to_node(raw_smp_processor_id());
+	atomic_inc(&w->started);
+	return false;
+}
+
+/* A helper runs on the node that it is asked for. */
+static void test_nodes(struct kunit *test)
+{
+	int nid;
+
+	test_needs_helpers(test, 1);
+	if (num_node_state(N_CPU) < 2)
+		kunit_skip(test, "one node has all CPUs");
+
+	for_each_node_state(nid, N_CPU) {
+		struct test_work w = { .nid = NUMA_NO_NODE };
+
+		ktask_loan_init(&w.loan, NULL, test_work_note_node, &w);
+		KUNIT_EXPECT_EQ(test, test_lend_on(&w, 1, nid), 1);
+		ktask_loan_settle(&w.loan);
+		KUNIT_EXPECT_EQ(test, w.nid, nid);
+	}
+}
+
 static bool test_work_keep(struct ktask_worker *worker, void *arg)
 {
 	struct test_work *w = arg;
@@ -1803,6 +1889,7 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_boost),
 	KUNIT_CASE(test_no_helper_when_busy),
 	KUNIT_CASE(test_cancel),
+	KUNIT_CASE(test_nodes),
 	KUNIT_CASE(test_keep),
 	KUNIT_CASE(test_refused),
 	KUNIT_CASE(test_full),

@@ -43,6 +43,7 @@ slowness()
 	esac
 }
 
+# Two nodes: some tests are about where helpers run.
 run_kunit()
 {
 	local variant=$1 dir
@@ -50,7 +51,7 @@ run_kunit()
 	dir=$(payload_dir "kunit-$variant")
 	cp "$KT_DIR/guest/kunit.sh" "$dir/job.sh"
 	# kmemleak takes its time for each gigabyte.
-	boot "kunit-$variant" --variant "$variant" --cpus 4 --mem 1G --timeout $((150 * $(slowness "$variant"))) \
+	boot "kunit-$variant" --variant "$variant" --cpus 4 --mem 1G --numa 2 --timeout $((150 * $(slowness "$variant"))) \
 		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
 }
 
