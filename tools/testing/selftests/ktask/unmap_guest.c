@@ -23,7 +23,7 @@
 
 #include "ktask_util.h"
 
-#define NR_PAGES	16384UL
+#define NR_PAGES	12288UL
 #define SIZE		(NR_PAGES * PAGE)
 #define RW		(PROT_READ | PROT_WRITE)
 
@@ -215,7 +215,7 @@ static long next_sum(struct watch *watch)
 	return __atomic_load_n(&watch->sum, __ATOMIC_SEQ_CST);
 }
 
-#define ROUNDS	8
+#define ROUNDS	4
 
 static int running_in_box(void *arg)
 {
