@@ -48,6 +48,9 @@ BEGIN {
 		"met the task between its tracer and the freezer"
 }
 
+# How much a case took is no part of its name.
+{ sub(/ Extra pages [0-9].*| with [0-9]+MB of memory allocations/, "", $2) }
+
 !known[$2]++ { order[++cases] = $2 }
 
 FILENAME == ARGV[1] { note(stock, stock_why); next }

@@ -23,6 +23,11 @@ missing_names()
 			-DIOMMU_HW_INFO_FLAG_INPUT_TYPE=1 -DMOCK_FLAGS_DEVICE_PASID=0 -DMOCK_PASID_WIDTH=0
 }
 
+# Of mm's programs those that need no library that is not there statically, no
+# arguments, and seconds only. uffd-unit-tests now and then fails on any kernel.
+mm_programs=(cow droppable ksm_functional_tests madv_populate map_populate mkdirty mlock2-tests
+	mrelease_test mremap_dontunmap mremap_test pagemap_ioctl)
+
 selftest_make()
 {
 	local c=$1
@@ -32,6 +37,12 @@ selftest_make()
 	iommu)	set -- "$@" USERCFLAGS="$(missing_names)" ;;
 	# Its Makefile takes what it compiles for a script in the source tree.
 	sched)	set -- "$@" TEST_PROGS="$out/build/sched/cs_prctl_test" ;;
+	# Its Makefile would look for liburing, and leave what it found in the source tree.
+	mm)
+		touch "$out/build/mm/local_config.h" "$out/build/mm/local_config.mk"
+		set -- "$@" -I "$out/build/mm" LOCAL_HDRS= EXTRA_CFLAGS="-I$out/build/mm" TEST_PROGS= \
+			TEST_FILES= TEST_GEN_FILES= TEST_GEN_PROGS="${mm_programs[*]/#/$out/build/mm/}"
+		;;
 	esac
 	# LDFLAGS goes through the environment: a Makefile may still add to it.
 	LDFLAGS=-static make -C "$tree/tools/testing/selftests/$c" \
@@ -59,7 +70,7 @@ build()
 lock_home
 case ${1:-} in
 stock)
-	collections=(cgroup iommu sched)
+	collections=(cgroup iommu mm sched)
 	tree=$("$KT_DIR/fetch.sh")
 	;;
 *)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Linux's own kselftests, unmodified: does our kernel do as well as a stock one?
 #
-# regress.sh [VMLINUX]: those of cgroups, the scheduler and iommufd, on kernels
+# regress.sh [VMLINUX]: those of cgroups, the scheduler, mm and iommufd, on kernels
 # with the same configuration and in equal machines. VMLINUX is judged instead
 # of the default kernel.
 #
@@ -109,3 +109,4 @@ compare cpu '^cgroup:test_cpu$'
 # This is about the threads of a core.
 compare sched '^sched:' --qemu '-smp 4,sockets=1,cores=2,threads=2'
 compare iommu '^iommu:' --append hugepages=64
+compare mm '^mm:' --append hugepages=64
