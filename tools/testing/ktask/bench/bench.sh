@@ -8,7 +8,8 @@
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
 # measure; there are also executed, live, window, saturated and bystander. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
-# live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. CPUS=2:
+# live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
+# microseconds of a period of cpu.max, for quota. CPUS=2:
 # virtual CPUs of live. CLOCK=instructions: not time but instructions, of the
 # parts for which that means something. RESULTS=: where to. KERNEL=, STOCK=: a
 # vmlinux instead of building.
@@ -20,6 +21,7 @@ bench=$KT_DIR/bench
 reps=$(positive REPS "${REPS:-10}")
 results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
 percents=${PERCENTS:-50 100 150}
+period=$(positive PERIOD "${PERIOD:-100000}")
 cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
@@ -60,8 +62,10 @@ maps=${MAPS:-
 maps_limited='type1/pages/fresh/512 iommufd/pages/fresh/512'
 
 # Below the floor, and the two sizes around it
-small='munmap/4 munmap/64 munmap/256 munmap/1024 munmap/4096 munmap/8192 munmap/15360
-       exit/64 exit/1024 exit/8192'
+small='munmap/pages/4 munmap/pages/64 munmap/pages/256 munmap/pages/1024 munmap/pages/4096
+       munmap/pages/8192 munmap/pages/15360 munmap/sparse16/1024 munmap/shmem/1024
+       munmap/file/1024 exit/pages/64 exit/pages/1024 exit/pages/8192 exit/sparse16/1024
+       exit/shmem/1024'
 
 # The limits that live moves, and the layouts of whose chunks it asks the length
 kinds=${KINDS:-cpu.ktask.max cpu.max cpuset.cpus affinity max_threads offline moved}
@@ -115,7 +119,7 @@ part_speed()
 part_quota()
 {
 	# shellcheck disable=SC2086 # one word per limit
-	job quota quota.sh "$reps" 1024 $percents
+	job quota quota.sh "$reps" 1024 "$period" $percents
 	boot quota --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
 		--timeout $((300 + reps * 60 * $(wc -w <<<"$percents")))
 }

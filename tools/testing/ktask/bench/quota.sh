@@ -5,17 +5,17 @@
 # with ktask off and on in turn, and by two processes that have half the memory
 # each. One line per sample to $OUT/quota.csv.
 #
-# usage: quota.sh REPS MIB PERCENT...; 100 percent are one CPU
+# usage: quota.sh REPS MIB PERIOD PERCENT...; 100 percent are one CPU, a period is
+# in microseconds
 
 set -euo pipefail
 
 . ./held.sh
 . ./turns.sh
 
-reps=$1 mib=$2
-shift 2
+reps=$1 mib=$2 period=$3
+shift 3
 group=/sys/fs/cgroup/bench
-period=100000
 
 # In the group from the start, limited only once its memory is in use.
 sample()
@@ -34,11 +34,11 @@ sample()
 	ktask_set on
 	rmdir "$group"
 	[ "$rep" -eq 0 ] ||
-		echo "$percent,$mib,$rep,$mode,$ns,$usage,$throttled,$before,$after" >>"$OUT/quota.csv"
+		echo "$percent,$mib,$period,$rep,$mode,$ns,$usage,$throttled,$before,$after" >>"$OUT/quota.csv"
 }
 
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
-echo "percent,mib,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" >"$OUT/quota.csv"
+echo "percent,mib,period,rep,mode,ns,usage_usec,throttled_usec,pace_before,pace_after" >"$OUT/quota.csv"
 for percent; do
 	echo "cpu.max of $percent %"
 	in_turn "$reps" 'off on own' sample "$percent"

@@ -168,14 +168,14 @@ def report_small(where):
     for kernel in ('ktask', 'stock'):
         with open(os.path.join(where, f'small-{kernel}.csv'), encoding='ascii') as lines:
             for row in csv.DictReader(lines):
-                key = row['how'], int(row['kib'])
+                key = row['how'], row['layout'], int(row['kib'])
                 found.setdefault(key, {})[row['mode']] = int(row['instructions'])
     print('Below the floor: instructions, counted by the emulator (-icount), median of'
           ' 101 times.\n')
-    print(f'{"case":20} {"stock":>10} {"ktask off":>10} {"ktask on":>10}'
+    print(f'{"case":26} {"stock":>10} {"ktask off":>10} {"ktask on":>10}'
           f' {"on/stock":>9} {"on/off":>8}')
-    for (how, kib), n in found.items():
-        print(f'{how + " " + str(kib) + " KiB":20} {n["none"]:10} {n["off"]:10} {n["on"]:10}'
+    for (how, layout, kib), n in found.items():
+        print(f'{how + " " + layout + " " + str(kib) + " KiB":26} {n["none"]:10} {n["off"]:10} {n["on"]:10}'
               f' {n["on"] / n["none"] - 1:+9.2%} {n["on"] / n["off"] - 1:+8.2%}')
     print()
 
@@ -205,8 +205,10 @@ def report_limits(table):
 
 def report_quota(path):
     """That nothing is used beside the quota, and nothing is throttled more."""
-    table = load(path, ('percent', 'mib'))
-    print('Exit under cpu.max, all in ms: median and [quartiles]. own: of two processes at once,'
+    table = load(path, ('percent', 'period'))
+    periods = sorted({int(period) // 1000 for _, period in table})
+    print(f'Exit under cpu.max, with a period of {" and ".join(map(str, periods))} ms,'
+          ' all in ms: median and [quartiles]. own: of two processes at once,'
           ' each of which\nhas half the memory.\n')
     report_limits(table)
     report_limits(calm_samples(table))

@@ -4,7 +4,7 @@
 # In the guest, on an emulator whose clock counts instructions: what giving
 # back little memory costs. One line per measurement to $OUT/small-$kernel.csv.
 #
-# usage: small.sh KERNEL TIMES HOW/KIB...
+# usage: small.sh KERNEL TIMES HOW/LAYOUT/KIB...
 
 set -euo pipefail
 
@@ -16,16 +16,16 @@ switch=/proc/sys/debug/ktask_max_threads
 modes=none
 [ ! -e "$switch" ] || modes='off on'
 
-echo "kernel,how,kib,mode,instructions" >"$OUT/small-$kernel.csv"
+echo "kernel,how,layout,kib,mode,instructions" >"$OUT/small-$kernel.csv"
 for case; do
-	IFS=/ read -r how kib <<<"$case"
-	echo "$kernel: $how $kib KiB"
+	IFS=/ read -r how layout kib <<<"$case"
+	echo "$kernel: $how $layout $kib KiB"
 	for mode in $modes; do
 		case $mode in
 		on)	echo 2 >"$switch" ;;
 		off)	echo 1 >"$switch" ;;
 		esac
-		n=$(./teardown "$how" pages "$kib" "$times")
-		echo "$kernel,$how,$kib,$mode,$n" >>"$OUT/small-$kernel.csv"
+		n=$(./teardown "$how" "$layout" "$kib" "$times")
+		echo "$kernel,$how,$layout,$kib,$mode,$n" >>"$OUT/small-$kernel.csv"
 	done
 done
