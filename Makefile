@@ -4,7 +4,7 @@
 
 KT := tools/testing/ktask
 VARIANT ?= default
-SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup noktask runner
+SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup noktask runner demo
 QUICK_SUITES := tap input lint user kunit selftests
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
