@@ -409,6 +409,7 @@ static bool ktask_helper_place(struct ktask_helper *helper,
 static void ktask_helper_leave(struct ktask_helper *helper)
 {
 	ktask_cset_leave(helper->task);
+	ktask_cap_return(helper->cset);
 	ktask_cap_uncharge(helper->cset, helper->shed);
 	ktask_cset_put(helper->cset);
 	helper->cset = NULL;

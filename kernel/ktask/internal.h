@@ -217,6 +217,7 @@ void ktask_sched_go_to(int cpu);
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
 void ktask_cap_lend(struct css_set *cset);
+void ktask_cap_return(struct css_set *cset);
 void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed);
 struct task_group *ktask_cap_shed(struct css_set *cset);
 bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
@@ -231,6 +232,10 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 }
 
 static inline void ktask_cap_lend(struct css_set *cset)
+{
+}
+
+static inline void ktask_cap_return(struct css_set *cset)
 {
 }
 

@@ -38,10 +38,11 @@ struct ktask_claim {
 /**
  * struct ktask_group - helpers of a cgroup and its descendants
  * @cap: cpu.ktask.max
- * @on_loan: helpers on loan now. Never raised above @cap
+ * @on_loan: helpers charged for. Never raised above @cap
+ * @lent: those of @on_loan that were found, and so are on loan now
  * @leaving: those of @on_loan that leave because @cap was lowered
  * @claim: who is next to have a helper
- * @peak: most that @on_loan has ever been
+ * @peak: most that @lent has ever been
  * @fd_peak: most since an open file of cpu.ktask.peak was last written to
  * @peaks_lock: protects @peaks
  * @peaks: those open files
@@ -54,6 +55,7 @@ struct ktask_claim {
 struct ktask_group {
 	int			cap;
 	atomic_t		on_loan;
+	atomic_t		lent;
 	atomic_t		leaving;
 	struct ktask_claim	claim;
 	atomic_t		peak;

@@ -229,8 +229,10 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 }
 
 /**
- * ktask_cap_lend - let the peaks know of a helper that is lent now
+ * ktask_cap_lend - count a helper that was found for a charge
  * @cset: the css_set that it is charged to
+ *
+ * ktask_cap_return() is to be called when it has left.
  */
 void ktask_cap_lend(struct css_set *cset)
 {
@@ -241,7 +243,7 @@ void ktask_cap_lend(struct css_set *cset)
 
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
 	     tg = ktask_capped(tg->parent)) {
-		int nr = atomic_read(&tg->ktask.on_loan);
+		int nr = atomic_inc_return(&tg->ktask.lent);
 
 		ktask_raise(&tg->ktask.peak, nr);
 		ktask_raise(&tg->ktask.fd_peak, nr);
@@ -249,7 +251,21 @@ void ktask_cap_lend(struct css_set *cset)
 }
 
 /**
- * ktask_cap_uncharge - stop counting a helper that has left
+ * ktask_cap_return - a helper that was lent has left
+ * @cset: the css_set that it is still charged to
+ */
+void ktask_cap_return(struct css_set *cset)
+{
+	struct task_group *tg;
+
+	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
+	     tg = ktask_capped(tg->parent))
+		atomic_dec(&tg->ktask.lent);
+}
+
+/**
+ * ktask_cap_uncharge - take back a charge, for a helper that has left or was not
+ *			found
  * @cset: the css_set that it was charged to
  * @shed: what ktask_cap_shed() returned for it, or NULL
  */
@@ -397,7 +413,7 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 static s64 ktask_current_read(struct cgroup_subsys_state *css,
 			      struct cftype *cft)
 {
-	return atomic_read(&ktask_tg(css)->ktask.on_loan);
+	return atomic_read(&ktask_tg(css)->ktask.lent);
 }
 
 /*
@@ -448,9 +464,9 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	guard(spinlock)(&kg->peaks_lock);
 
 	/* What fd_peak has seen so far belongs to the files reset before. */
-	now = atomic_read(&kg->on_loan);
+	now = atomic_read(&kg->lent);
 	seen = atomic_xchg(&kg->fd_peak, now);
-	ktask_raise(&kg->fd_peak, atomic_read(&kg->on_loan));
+	ktask_raise(&kg->fd_peak, atomic_read(&kg->lent));
 	list_for_each_entry(other, &kg->peaks, list)
 		if (seen > other->value)
 			WRITE_ONCE(other->value, seen);
