@@ -478,7 +478,7 @@ static long tear_down_below(const char *level, const char *leaf,
 			  helpers < cpus ? helpers : cpus))
 		ksft_print_msg("cpu.max was %s\n", max);
 	refused = stat_of(leaf, "refused_cpu_max") - refused;
-	EXPECT_RANGE(refused, !helpers, helpers < cpus);
+	EXPECT_RANGE(refused, !helpers, helpers <= cpus);
 	close(peak);
 	end_worker(worker);
 	return lent;
@@ -1123,9 +1123,13 @@ static int test_ktask_max_threads(const char *root)
 	EXPECT(set_max_threads("2"));
 	tear_down(cg, WORTH_MIB);
 	EXPECT_EQ(peak_of(cg), nr_cpus() > 1);
-	EXPECT_EQ(stat_of(cg, "refused_system"), nr_cpus() > 2);
-	if (nr_cpus() > 2)
+	if (nr_cpus() > 2) {
 		effective_is(cg, 1, "debug.ktask_max_threads", NULL);
+		/* A helper that comes late leaves too little for another. */
+		for (i = 0; i < 3 && !stat_of(cg, "refused_system"); i++)
+			tear_down(cg, WORTH_MIB);
+		EXPECT_RANGE(stat_of(cg, "refused_system"), 1, LONG_MAX);
+	}
 
 	/* More than there are CPUs are no more than there are CPUs. */
 	EXPECT(set_max_threads("2147483647"));
