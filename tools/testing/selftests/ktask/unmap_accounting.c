@@ -416,15 +416,30 @@ static int lru_in_box(void *arg)
 	return KSFT_PASS;
 }
 
+#define MULTIGEN		"/sys/kernel/mm/lru_gen/enabled"
+#define SWITCHED_USEC	50000
+#define SWITCHED_ROUNDS	16
+
+/* With the multi-gen LRU on, "y", or off, "n", where the kernel has it */
+static int run_with_multigen(const char *on, int (*fn)(void *box))
+{
+	char was[32];
+	bool have = read_text(MULTIGEN, was, sizeof(was)) > 0;
+	int ret;
+
+	if (have)
+		EXPECT(write_text_to(MULTIGEN, on));
+	ret = run_in_known_box(fn);
+	if (have)
+		EXPECT(write_text_to(MULTIGEN, was));
+	return ret;
+}
+
 /* The kernel's lists of pages get shorter by what was torn down. */
 static int lru(const void *unused)
 {
-	return run_in_known_box(lru_in_box);
+	return run_with_multigen("n", lru_in_box);
 }
-
-#define MULTIGEN		"/sys/kernel/mm/lru_gen/enabled"
-#define SWITCHED_USEC	10000
-#define SWITCHED_ROUNDS	16
 
 /* With generations new pages are active, and pages do not become it by use. */
 static int multigen_in_box(void *arg)
@@ -496,18 +511,13 @@ static int switched_in_box(void *arg)
 /* The same with the multi-gen LRU, and while the kernel changes to it and back. */
 static int multigen(const void *unused)
 {
-	char was[32];
 	int ret;
 
-	if (read_text(MULTIGEN, was, sizeof(was)) <= 0)
+	if (access(MULTIGEN, W_OK))
 		return skip("no multi-gen LRU");
 
-	EXPECT(write_text_to(MULTIGEN, "y"));
-	ret = run_in_known_box(multigen_in_box);
-	if (!ret)
-		ret = run_in_known_box(switched_in_box);
-	EXPECT(write_text_to(MULTIGEN, was));
-	return ret;
+	ret = run_with_multigen("y", multigen_in_box);
+	return ret ? ret : run_with_multigen("y", switched_in_box);
 }
 
 /* Free blocks of each order, as a line of /proc/buddyinfo has them, in bytes */

@@ -138,11 +138,14 @@ static long sum_in_guest(const struct guest *guest)
 	return (uint32_t)regs.rax;
 }
 
-/* Small pages, or those that are there after madvise() with @advice */
+/* Memory that is new, page tables and all, so that huge pages find room */
 static void fill(const struct guest *guest, int advice)
 {
 	size_t pos;
 
+	EXPECT(mmap(guest->memory, SIZE, RW,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	       guest->memory);
 	/* Fails where there are no huge pages. */
 	madvise(guest->memory, SIZE, advice);
 	for (pos = 0; pos < SIZE; pos += PAGE)
@@ -203,7 +206,7 @@ static void *keep_summing(void *arg)
 	return NULL;
 }
 
-/* A sum that was begun after the call, of which another may not see the end */
+/* A sum that was begun after this function was called */
 static long next_sum(struct watch *watch)
 {
 	unsigned int after;
@@ -224,12 +227,14 @@ static int running_in_box(void *arg)
 	pthread_t thread;
 	int round;
 
+	EXPECT(set_helpers(true));
 	if (!make_guest(&guest))
 		return skip("no virtual machine to be had: %s",
 			    strerror(errno));
 
 	fill(&guest, MADV_NOHUGEPAGE);
-	EXPECT(!pthread_create(&thread, NULL, keep_summing, &watch));
+	if (!EXPECT(!pthread_create(&thread, NULL, keep_summing, &watch)))
+		return KSFT_FAIL;
 	for (round = 0; round < ROUNDS && !failures; round++) {
 		EXPECT_EQ(next_sum(&watch), NR_PAGES);
 		EXPECT(!madvise(guest.memory, SIZE, MADV_DONTNEED));
@@ -238,13 +243,20 @@ static int running_in_box(void *arg)
 	}
 	__atomic_store_n(&watch.stop, true, __ATOMIC_SEQ_CST);
 	EXPECT(!pthread_join(thread, NULL));
+
+	/* The helpers that are counted are those of teardowns that it watched. */
+	EXPECT(set_helpers(false));
 	return KSFT_PASS;
 }
 
-/* A guest faults pages in while they are torn down, and keeps none of them. */
+/*
+ * A guest faults pages in while they are torn down, and keeps none of them. It
+ * runs on a CPU that then is not a helper's.
+ */
 static int running(const void *unused)
 {
-	return run_in_box(running_in_box, NULL, can_have_helpers());
+	return run_in_box(running_in_box, NULL,
+			  can_have_helpers() && nr_cpus() > 2);
 }
 
 /* The memory goes by exit, with the machine still there. */
