@@ -20,7 +20,7 @@ for f in $(variant_fragments "$variant"); do
 done
 
 # The configuration depends on the fragments and on every Kconfig file: ours, and
-# those of the Linux that it is, of which there may come to be another in KSRC.
+# those of Linux. There may come to be another one in KSRC; its version tells.
 config_key()
 {
 	{

@@ -112,6 +112,20 @@ say_for_now()
 	fi
 }
 
+# Locks and pipes, whoever opened them, are not kept open by who only looks on.
+close_all()
+{
+	local fd
+
+	for fd in "/proc/$BASHPID/fd"/*; do
+		fd=${fd##*/}
+		case $fd in
+		0 | 1 | 2 | 255) ;;
+		*)	exec {fd}>&- ;;
+		esac
+	done
+}
+
 # show_last TITLE FILE: now and then say what was written there last, in the
 # background, until $watcher is killed or this shell has ended.
 show_last()
@@ -120,12 +134,13 @@ show_last()
 
 	[ ! -t 2 ] || every=1
 	(
-		drop_locks
-		# What is left of a sleep must not keep a pipe open.
-		while sleep "$every" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+		close_all
+		# To wait without a process that stays when this one is killed.
+		exec {never}<> <(:)
+		while ! read -rt "$every" -u "$never" && kill -0 $$ 2>/dev/null; do
 			say_for_now "$1: $(tail -n 1 "$2" | tr -cd '[:print:]' | cut -c1-60)"
 		done
-	) &
+	) >/dev/null &
 	watcher=$!
 	disown
 }
@@ -148,6 +163,7 @@ step()
 	set -e
 	kill "$watcher" 2>/dev/null || :
 	if [ "$rc" -ne 0 ]; then
+		say "$title:"
 		tail -n 40 "$log" >&2
 		die "$title failed ($rc); the whole log is $log"
 	fi

@@ -264,8 +264,8 @@ run_job()
 	tail -f -n +1 --pid="$pid" -s 0.2 "$result/verdict" 2>/dev/null |
 		grep --line-buffered -v '^ktask-init: ' &
 	tail_pid=$!
-	# Who reads the job's output sees how far it is.
-	[ -t 1 ] || show_last running "$result/verdict"
+	# Who reads the job's output sees how far it is; a measurement is left alone.
+	[ -t 1 ] || [ -n "$bench" ] || show_last running "$result/verdict"
 	end=$((SECONDS + timeout))
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ "$SECONDS" -ge "$end" ]; then
