@@ -1528,7 +1528,7 @@ struct test_work {
 	atomic_t		missed;		/* were lent nothing */
 	atomic_t		raised;
 	atomic_t		most_raised;
-	int			nid;		/* where the last one ran */
+	int			nid;		/* that the last one was kept to */
 	struct ktask_worker	*kept;
 	struct task_struct	*task;
 };
@@ -1768,12 +1768,15 @@ static bool test_work_note_node(struct ktask_worker *worker, void *arg)
 {
 	struct test_work *w = arg;
 
+	/* By chance it may be on a node that it does not have to stay on. */
 	w->nid = cpu_to_node(raw_smp_processor_id());
+	if (!cpumask_subset(current->cpus_ptr, cpumask_of_node(w->nid)))
+		w->nid = NUMA_NO_NODE;
 	atomic_inc(&w->started);
 	return false;
 }
 
-/* A helper runs on the node that it is asked for. */
+/* A helper runs on the node that it is asked for, and nowhere else. */
 static void test_nodes(struct kunit *test)
 {
 	int nid;
