@@ -409,8 +409,7 @@ static bool ktask_helper_place(struct ktask_helper *helper,
 static void ktask_helper_leave(struct ktask_helper *helper)
 {
 	ktask_cset_leave(helper->task);
-	ktask_cap_return(helper->cset);
-	ktask_cap_uncharge(helper->cset, helper->shed);
+	ktask_cap_return(helper->cset, helper->shed);
 	ktask_cset_put(helper->cset);
 	helper->cset = NULL;
 }
@@ -526,7 +525,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 
 	helper = ktask_pools_take(nid);
 	if (!helper || !ktask_helper_place(helper, loan, nid)) {
-		ktask_cap_uncharge(cset, NULL);
+		ktask_cap_uncharge(cset);
 		ktask_cset_put(cset);
 		if (!helper)
 			return ktask_loan_refused(loan, KTASK_LIMIT_POOL);

@@ -216,9 +216,9 @@ void ktask_sched_go_to(int cpu);
 #ifdef CONFIG_CGROUP_KTASK
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
+void ktask_cap_uncharge(struct css_set *cset);
 void ktask_cap_lend(struct css_set *cset);
-void ktask_cap_return(struct css_set *cset);
-void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed);
+void ktask_cap_return(struct css_set *cset, struct task_group *shed);
 struct task_group *ktask_cap_shed(struct css_set *cset);
 bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
 		       unsigned long since);
@@ -231,16 +231,16 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 	return true;
 }
 
+static inline void ktask_cap_uncharge(struct css_set *cset)
+{
+}
+
 static inline void ktask_cap_lend(struct css_set *cset)
 {
 }
 
-static inline void ktask_cap_return(struct css_set *cset)
-{
-}
-
-static inline void ktask_cap_uncharge(struct css_set *cset,
-				      struct task_group *shed)
+static inline void ktask_cap_return(struct css_set *cset,
+				    struct task_group *shed)
 {
 }
 

@@ -38,11 +38,11 @@ struct ktask_claim {
 /**
  * struct ktask_group - helpers of a cgroup and its descendants
  * @cap: cpu.ktask.max
- * @on_loan: helpers charged for. Never raised above @cap
- * @lent: those of @on_loan that were found, and so are on loan now
+ * @charged: helpers on loan or about to be. Never raised above @cap
+ * @on_loan: helpers on loan now, those of @charged that were found
  * @leaving: those of @on_loan that leave because @cap was lowered
  * @claim: who is next to have a helper
- * @peak: most that @lent has ever been
+ * @peak: most that @on_loan has ever been
  * @fd_peak: most since an open file of cpu.ktask.peak was last written to
  * @peaks_lock: protects @peaks
  * @peaks: those open files
@@ -54,8 +54,8 @@ struct ktask_claim {
  */
 struct ktask_group {
 	int			cap;
+	atomic_t		charged;
 	atomic_t		on_loan;
-	atomic_t		lent;
 	atomic_t		leaving;
 	struct ktask_claim	claim;
 	atomic_t		peak;

@@ -87,7 +87,7 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 {
 	if (child)
 		return (struct ktask_sharer) {
-			child, atomic_read(&child->ktask.on_loan) };
+			child, atomic_read(&child->ktask.charged) };
 	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
 }
 
@@ -137,7 +137,7 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 					   struct ktask_sharer *sharer)
 {
 	struct ktask_group *kg = &tg->ktask;
-	int nr = atomic_read(&kg->on_loan);
+	int nr = atomic_read(&kg->charged);
 
 	if (ktask_claimed(&kg->claim, sharer) &&
 	    READ_ONCE(kg->claim.nr) <= sharer->nr)
@@ -146,7 +146,7 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 	do {
 		if (nr >= ktask_level_cap(tg))
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
-	} while (!atomic_try_cmpxchg(&kg->on_loan, &nr, nr + 1));
+	} while (!atomic_try_cmpxchg(&kg->charged, &nr, nr + 1));
 
 	if (READ_ONCE(kg->claim.by) == sharer->who)
 		WRITE_ONCE(kg->claim.by, NULL);
@@ -174,7 +174,7 @@ static void ktask_uncharge_levels(struct task_group *from,
 	struct task_group *tg;
 
 	for (tg = from; tg != end; tg = tg->parent)
-		WARN_ON_ONCE(atomic_dec_return(&tg->ktask.on_loan) < 0);
+		WARN_ON_ONCE(atomic_dec_return(&tg->ktask.charged) < 0);
 }
 
 /* Tell whoever watches @over, or a cgroup above it, that its cap has bound. */
@@ -197,7 +197,7 @@ static void ktask_cap_event(struct task_group *over)
  * @cset: the caller's css_set
  * @limit: set to the limit that did not allow it
  *
- * Whoever finds no helper then, or no CPU for it, takes the charge back.
+ * Whoever finds no helper then, or no CPU for it, calls ktask_cap_uncharge().
  *
  * Return: true if it was counted.
  */
@@ -243,7 +243,7 @@ void ktask_cap_lend(struct css_set *cset)
 
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
 	     tg = ktask_capped(tg->parent)) {
-		int nr = atomic_inc_return(&tg->ktask.lent);
+		int nr = atomic_inc_return(&tg->ktask.on_loan);
 
 		ktask_raise(&tg->ktask.peak, nr);
 		ktask_raise(&tg->ktask.fd_peak, nr);
@@ -251,30 +251,30 @@ void ktask_cap_lend(struct css_set *cset)
 }
 
 /**
- * ktask_cap_return - a helper that was lent has left
- * @cset: the css_set that it is still charged to
+ * ktask_cap_uncharge - take back the charge for a helper that was not found
+ * @cset: the css_set that it was charged to
  */
-void ktask_cap_return(struct css_set *cset)
+void ktask_cap_uncharge(struct css_set *cset)
+{
+	ktask_uncharge_levels(ktask_cset_tg(cset), NULL);
+}
+
+/**
+ * ktask_cap_return - stop counting a helper that has left
+ * @cset: the css_set that it was charged to
+ * @shed: what ktask_cap_shed() returned for it, or NULL
+ */
+void ktask_cap_return(struct css_set *cset, struct task_group *shed)
 {
 	struct task_group *tg;
 
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
 	     tg = ktask_capped(tg->parent))
-		atomic_dec(&tg->ktask.lent);
-}
-
-/**
- * ktask_cap_uncharge - take back a charge, for a helper that has left or was not
- *			found
- * @cset: the css_set that it was charged to
- * @shed: what ktask_cap_shed() returned for it, or NULL
- */
-void ktask_cap_uncharge(struct css_set *cset, struct task_group *shed)
-{
-	ktask_uncharge_levels(ktask_cset_tg(cset), NULL);
+		atomic_dec(&tg->ktask.on_loan);
+	ktask_cap_uncharge(cset);
 
 	/*
-	 * After on_loan: rather one leaves too late than one too many. The
+	 * After charged: rather one leaves too late than one too many. The
 	 * release pairs with the acquire in ktask_cap_shed().
 	 */
 	if (shed)
@@ -295,10 +295,10 @@ struct task_group *ktask_cap_shed(struct css_set *cset)
 
 	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
 		struct ktask_group *kg = &tg->ktask;
-		/* Pairs with the release in ktask_cap_uncharge(). */
+		/* Pairs with the release in ktask_cap_return(). */
 		int leaving = atomic_read_acquire(&kg->leaving);
 
-		while (atomic_read(&kg->on_loan) - leaving >
+		while (atomic_read(&kg->charged) - leaving >
 		       ktask_level_cap(tg)) {
 			if (atomic_cmpxchg(&kg->leaving, leaving,
 					   leaving + 1) == leaving)
@@ -349,7 +349,7 @@ void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
 {
 	for (; tg->parent; tg = tg->parent) {
 		s64 room = (s64)READ_ONCE(tg->ktask.cap) -
-			   atomic_read(&tg->ktask.on_loan) + own;
+			   atomic_read(&tg->ktask.charged) + own;
 
 		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
 				    KTASK_LIMIT_CAP, tg);
@@ -413,7 +413,7 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 static s64 ktask_current_read(struct cgroup_subsys_state *css,
 			      struct cftype *cft)
 {
-	return atomic_read(&ktask_tg(css)->ktask.lent);
+	return atomic_read(&ktask_tg(css)->ktask.on_loan);
 }
 
 /*
@@ -464,9 +464,9 @@ static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
 	guard(spinlock)(&kg->peaks_lock);
 
 	/* What fd_peak has seen so far belongs to the files reset before. */
-	now = atomic_read(&kg->lent);
+	now = atomic_read(&kg->on_loan);
 	seen = atomic_xchg(&kg->fd_peak, now);
-	ktask_raise(&kg->fd_peak, atomic_read(&kg->lent));
+	ktask_raise(&kg->fd_peak, atomic_read(&kg->on_loan));
 	list_for_each_entry(other, &kg->peaks, list)
 		if (seen > other->value)
 			WRITE_ONCE(other->value, seen);
