@@ -36,22 +36,6 @@ seed()
 	mv "$dir.tmp" "$dir"
 }
 
-# How far it is, every few seconds.
-show_progress()
-{
-	local start=$SECONDS pause=30
-
-	drop_locks
-	[ ! -t 2 ] || pause=2
-	# A sleep that outlived this would keep whoever reads our output waiting.
-	trap 'kill "$!"; exit' TERM
-	while :; do
-		sleep "$pause" &
-		wait "$!"
-		say_for_now "building $variant: $(how_far), $((SECONDS - start)) s"
-	done
-}
-
 # A later build makes some of the objects again; how many, nobody can tell.
 how_far()
 {
@@ -70,17 +54,22 @@ objects()
 	find "$dir" -name '*.o' | wc -l
 }
 
+# progress START: what keep_saying says while it compiles.
+# shellcheck disable=SC2317 # it is called by that name
+progress()
+{
+	echo "building $variant: $(how_far), $((SECONDS - $1)) s"
+}
+
 compile()
 {
-	local start=$SECONDS rc=0 ticker
+	local start=$SECONDS rc=0 watcher
 
 	mkdir -p "$(dirname "$log")"
 	say "building the $variant kernel (log: $log)"
-	show_progress >/dev/null &
-	ticker=$!
+	keep_saying 30 progress "$start"
 	kmake -j"$KT_JOBS" KCFLAGS="${KCFLAGS:-}" vmlinux >"$log" 2>&1 </dev/null || rc=$?
-	kill "$ticker"
-	wait "$ticker" 2>/dev/null || :
+	kill "$watcher" 2>/dev/null || :
 	if [ "$rc" -ne 0 ]; then
 		{ grep -E -A8 'error:|Error [0-9]|undefined reference' "$log" || tail -n 20 "$log"; } | sed -n 1,60p >&2
 		die "building the $variant kernel failed; the whole log is $log"

@@ -10,7 +10,6 @@ export LC_ALL=C
 
 KT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 KT_TOP=$(cd "$KT_DIR/../../.." && pwd -P)
-KT_LOCK_FDS=()
 
 # One line, to the point, with what to do; then give up.
 die()
@@ -82,18 +81,7 @@ lock()
 		say "waiting for another run that holds $file"
 		flock "$fd"
 	fi
-	KT_LOCK_FDS+=("$fd")
 	export KT_HELD="${KT_HELD:-} $1"
-}
-
-# For what may outlive this process by a moment, and must not keep its locks.
-drop_locks()
-{
-	local fd
-
-	for fd in "${KT_LOCK_FDS[@]}"; do
-		exec {fd}>&-
-	done
 }
 
 # The work tree and the builds of this checkout change under this lock only.
@@ -126,23 +114,31 @@ close_all()
 	done
 }
 
-# show_last TITLE FILE: now and then say what was written there last, in the
-# background, until $watcher is killed or this shell has ended.
-show_last()
+# keep_saying EVERY COMMAND...: every EVERY seconds, or two on a terminal, say what
+# COMMAND prints, in the background, until $watcher is killed or this shell has
+# ended.
+keep_saying()
 {
-	local every=60
+	local every=$1
 
-	[ ! -t 2 ] || every=1
+	shift
+	[ ! -t 2 ] || every=2
 	(
 		close_all
 		# To wait without a process that stays when this one is killed.
 		exec {never}<> <(:)
 		while ! read -rt "$every" -u "$never" && kill -0 $$ 2>/dev/null; do
-			say_for_now "$1: $(tail -n 1 "$2" | tr -cd '[:print:]' | cut -c1-60)"
+			say_for_now "$("$@")"
 		done
 	) >/dev/null &
 	watcher=$!
 	disown
+}
+
+# last_line TITLE FILE: what was written there last, short enough to be said.
+last_line()
+{
+	echo "$1: $(tail -n 1 "$2" | tr -cd '[:print:]' | cut -c1-60)"
 }
 
 # step TITLE LOG COMMAND...: run a command with its output in a log, and the
@@ -155,7 +151,7 @@ step()
 	mkdir -p "$(dirname "$log")"
 	say "$title ..."
 	: >"$log"
-	show_last "$title" "$log"
+	keep_saying 60 last_line "$title" "$log"
 	# Not "... || rc=$?": within that, bash ignores what set -e is there for.
 	set +e
 	(set -e; "$@") >"$log" 2>&1 </dev/null

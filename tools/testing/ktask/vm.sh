@@ -265,7 +265,7 @@ run_job()
 		grep --line-buffered -v '^ktask-init: ' &
 	tail_pid=$!
 	# Who reads the job's output sees how far it is; a measurement is left alone.
-	[ -t 1 ] || [ -n "$bench" ] || show_last running "$result/verdict"
+	[ -t 1 ] || [ -n "$bench" ] || keep_saying 60 last_line running "$result/verdict"
 	end=$((SECONDS + timeout))
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ "$SECONDS" -ge "$end" ]; then
