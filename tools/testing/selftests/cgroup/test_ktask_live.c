@@ -1067,10 +1067,10 @@ static int test_ktask_late_node(const char *root)
 	for (i = 0; i < 50 && !failures; i++) {
 		EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
 		EXPECT_RANGE(peak_of(cg), 0, stat_of(cg, "helpers_lent"));
-		if (cg_read_long(cg, "cpu.ktask.peak") >= nr_cpus() - 1)
+		if (peak_of(cg) >= nr_cpus() - 1)
 			break;
 	}
-	EXPECT_EQ(cg_read_long(cg, "cpu.ktask.peak"), nr_cpus() - 1);
+	EXPECT_EQ(peak_of(cg), nr_cpus() - 1);
 	ksft_print_msg("at teardown %d\n", i);
 	set_node_online(nid, "0");
 	return KSFT_PASS;

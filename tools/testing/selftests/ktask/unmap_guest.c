@@ -44,11 +44,10 @@ struct guest {
 	int		vm;
 	int		vcpu;
 	struct kvm_run	*run;
-	size_t		run_size;
 	char		*memory;
 };
 
-static bool add_memory(const struct guest *guest, uint32_t slot, uint64_t at,
+static void add_memory(const struct guest *guest, uint32_t slot, uint64_t at,
 		       void *memory, size_t size)
 {
 	struct kvm_userspace_memory_region region = {
@@ -58,7 +57,7 @@ static bool add_memory(const struct guest *guest, uint32_t slot, uint64_t at,
 		.userspace_addr = (uintptr_t)memory,
 	};
 
-	return EXPECT(!ioctl(guest->vm, KVM_SET_USER_MEMORY_REGION, &region));
+	EXPECT(!ioctl(guest->vm, KVM_SET_USER_MEMORY_REGION, &region));
 }
 
 /* Protected mode, 32 bits, all segments from 0 on and 4 GiB long, no paging */
@@ -92,12 +91,13 @@ static bool set_mode(const struct guest *guest)
 static bool make_guest(struct guest *guest)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int run_size;
 	char *page;
 
 	if (kvm < 0)
 		return false;
 	guest->vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	guest->run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	close(kvm);
 	if (guest->vm < 0)
 		return false;
@@ -107,13 +107,12 @@ static bool make_guest(struct guest *guest)
 				    -1);
 	EXPECT(page && guest->memory);
 	memcpy(page, code, sizeof(code));
-	EXPECT(add_memory(guest, 0, CODE_AT, page, PAGE));
-	EXPECT(add_memory(guest, 1, MEMORY_AT, guest->memory, SIZE));
+	add_memory(guest, 0, CODE_AT, page, PAGE);
+	add_memory(guest, 1, MEMORY_AT, guest->memory, SIZE);
 
 	guest->vcpu = ioctl(guest->vm, KVM_CREATE_VCPU, 0);
 	EXPECT(guest->vcpu >= 0);
-	guest->run = mmap(NULL, guest->run_size, RW, MAP_SHARED, guest->vcpu,
-			  0);
+	guest->run = mmap(NULL, run_size, RW, MAP_SHARED, guest->vcpu, 0);
 	return EXPECT(guest->run != MAP_FAILED) && set_mode(guest);
 }
 
@@ -152,35 +151,56 @@ static void fill(const struct guest *guest, int advice)
 		*(uint32_t *)(guest->memory + pos) = 1;
 }
 
-/* The guest stands still meanwhile, but what it has mapped is there. */
-static int idle_in_box(void *arg)
-{
-	static const int advices[] = { MADV_NOHUGEPAGE, MADV_HUGEPAGE };
-	struct guest guest;
-	size_t i;
+/* A test's work with a guest that it is given */
+struct work {
+	void	(*fn)(const struct guest *guest);
+};
 
+static int work_in_box(void *arg)
+{
+	const struct work *work = arg;
+	struct guest guest;
+
+	/* It may be the next try of a test that has switched them off. */
+	EXPECT(set_helpers(true));
 	if (!make_guest(&guest))
 		return skip("no virtual machine to be had: %s",
 			    strerror(errno));
+	work->fn(&guest);
+	return KSFT_PASS;
+}
+
+static int run_with_guest(void (*fn)(const struct guest *guest),
+			  bool wants_helpers)
+{
+	struct work work = { .fn = fn };
+
+	return run_in_box(work_in_box, &work, wants_helpers);
+}
+
+/* The guest stands still meanwhile, but what it has mapped is there. */
+static void tear_down_idle(const struct guest *guest)
+{
+	static const int advices[] = { MADV_NOHUGEPAGE, MADV_HUGEPAGE };
+	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(advices); i++) {
-		fill(&guest, advices[i]);
-		EXPECT_EQ(sum_in_guest(&guest), NR_PAGES);
-		EXPECT(!madvise(guest.memory, SIZE, MADV_DONTNEED));
-		EXPECT_EQ(sum_in_guest(&guest), 0);
+		fill(guest, advices[i]);
+		EXPECT_EQ(sum_in_guest(guest), NR_PAGES);
+		EXPECT(!madvise(guest->memory, SIZE, MADV_DONTNEED));
+		EXPECT_EQ(sum_in_guest(guest), 0);
 	}
 
-	fill(&guest, MADV_NOHUGEPAGE);
-	EXPECT_EQ(sum_in_guest(&guest), NR_PAGES);
-	EXPECT(!munmap(guest.memory, SIZE));
-	EXPECT_EQ(sum_in_guest(&guest), -EFAULT);
-	return KSFT_PASS;
+	fill(guest, MADV_NOHUGEPAGE);
+	EXPECT_EQ(sum_in_guest(guest), NR_PAGES);
+	EXPECT(!munmap(guest->memory, SIZE));
+	EXPECT_EQ(sum_in_guest(guest), -EFAULT);
 }
 
 /* What a guest had mapped it does not see any more. */
 static int idle(const void *unused)
 {
-	return run_in_box(idle_in_box, NULL, can_have_helpers());
+	return run_with_guest(tear_down_idle, can_have_helpers());
 }
 
 /* What a guest that runs on a thread of its own tells */
@@ -220,33 +240,26 @@ static long next_sum(struct watch *watch)
 
 #define ROUNDS	4
 
-static int running_in_box(void *arg)
+static void tear_down_running(const struct guest *guest)
 {
-	struct guest guest;
-	struct watch watch = { .guest = &guest };
+	struct watch watch = { .guest = guest };
 	pthread_t thread;
 	int round;
 
-	EXPECT(set_helpers(true));
-	if (!make_guest(&guest))
-		return skip("no virtual machine to be had: %s",
-			    strerror(errno));
-
-	fill(&guest, MADV_NOHUGEPAGE);
+	fill(guest, MADV_NOHUGEPAGE);
 	if (!EXPECT(!pthread_create(&thread, NULL, keep_summing, &watch)))
-		return KSFT_FAIL;
+		return;
 	for (round = 0; round < ROUNDS && !failures; round++) {
 		EXPECT_EQ(next_sum(&watch), NR_PAGES);
-		EXPECT(!madvise(guest.memory, SIZE, MADV_DONTNEED));
+		EXPECT(!madvise(guest->memory, SIZE, MADV_DONTNEED));
 		EXPECT_EQ(next_sum(&watch), 0);
-		fill(&guest, round % 2 ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+		fill(guest, round % 2 ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	}
 	__atomic_store_n(&watch.stop, true, __ATOMIC_SEQ_CST);
 	EXPECT(!pthread_join(thread, NULL));
 
 	/* The helpers that are counted are those of teardowns that it watched. */
 	EXPECT(set_helpers(false));
-	return KSFT_PASS;
 }
 
 /*
@@ -255,26 +268,20 @@ static int running_in_box(void *arg)
  */
 static int running(const void *unused)
 {
-	return run_in_box(running_in_box, NULL,
-			  can_have_helpers() && nr_cpus() > 2);
+	return run_with_guest(tear_down_running,
+			      can_have_helpers() && nr_cpus() > 2);
 }
 
 /* The memory goes by exit, with the machine still there. */
-static int exit_in_box(void *arg)
+static void leave_used(const struct guest *guest)
 {
-	struct guest guest;
-
-	if (!make_guest(&guest))
-		return skip("no virtual machine to be had: %s",
-			    strerror(errno));
-	fill(&guest, MADV_NOHUGEPAGE);
-	EXPECT_EQ(sum_in_guest(&guest), NR_PAGES);
-	return KSFT_PASS;
+	fill(guest, MADV_NOHUGEPAGE);
+	EXPECT_EQ(sum_in_guest(guest), NR_PAGES);
 }
 
 static int exits(const void *unused)
 {
-	return run_in_box(exit_in_box, NULL, can_have_helpers());
+	return run_with_guest(leave_used, can_have_helpers());
 }
 
 int main(int argc, char **argv)
