@@ -168,14 +168,14 @@ def report_small(where):
     for kernel in ('ktask', 'stock'):
         with open(os.path.join(where, f'small-{kernel}.csv'), encoding='ascii') as lines:
             for row in csv.DictReader(lines):
-                key = row['how'], row['layout'], int(row['kib'])
+                key = f'{row["how"]} {row["layout"]} {row["kib"]} KiB'
                 found.setdefault(key, {})[row['mode']] = int(row['instructions'])
     print('Below the floor: instructions, counted by the emulator (-icount), median of'
           ' 101 times.\n')
     print(f'{"case":26} {"stock":>10} {"ktask off":>10} {"ktask on":>10}'
           f' {"on/stock":>9} {"on/off":>8}')
-    for (how, layout, kib), n in found.items():
-        print(f'{how + " " + layout + " " + str(kib) + " KiB":26} {n["none"]:10} {n["off"]:10} {n["on"]:10}'
+    for case, n in found.items():
+        print(f'{case:26} {n["none"]:10} {n["off"]:10} {n["on"]:10}'
               f' {n["on"] / n["none"] - 1:+9.2%} {n["on"] / n["off"] - 1:+8.2%}')
     print()
 
