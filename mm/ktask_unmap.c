@@ -86,8 +86,13 @@ static bool ktask_unmap_serial(struct vm_area_struct *vma)
 /*
  * A maple state needs its tree's lock or RCU. The tree does not change, so
  * dropping RCU between two steps does no harm.
+ *
+ * The walk starts anywhere in the tree, and all of it up to @last belongs to
+ * the job: see ktask_unmap_prepare(). So it never meets a mark of a failed
+ * fork(), nor a VMA behind one.
  */
-static struct vm_area_struct *ktask_unmap_find(struct ma_state *mas,
+static struct vm_area_struct *ktask_unmap_find(const struct ktask_unmap *unmap,
+					       struct ma_state *mas,
 					       unsigned long last)
 {
 	struct vm_area_struct *vma;
@@ -96,8 +101,10 @@ static struct vm_area_struct *ktask_unmap_find(struct ma_state *mas,
 	vma = mas_find(mas, last);
 	rcu_read_unlock();
 
-	/* fork() that ran out of memory leaves such a mark at the end. */
-	return xa_is_zero(vma) ? NULL : vma;
+	/* To unmap less than asked for leaks. To unmap more loses data. */
+	if (WARN_ON_ONCE(xa_is_zero(vma) || (vma && vma->vm_mm != unmap->mm)))
+		return NULL;
+	return vma;
 }
 
 /* Index of the first detached VMA that ends above @addr; bisects. */
@@ -137,7 +144,7 @@ static void ktask_unmap_walk_init(struct ktask_unmap_walk *walk,
 	if (unmap->vma)
 		return;
 
-	walk->last = ULONG_MAX;
+	walk->last = unmap->end - 1;
 	if (unmap->tree != &unmap->mm->mm_mt) {
 		index = ktask_unmap_index(unmap, addr);
 		walk->last = unmap->tree_end - 1;
@@ -160,7 +167,7 @@ static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
 	do {
 		if (walk->mas.index > walk->last)
 			return NULL;
-		vma = ktask_unmap_find(&walk->mas, walk->last);
+		vma = ktask_unmap_find(unmap, &walk->mas, walk->last);
 	} while (vma && ktask_unmap_serial(vma));
 
 	return vma && vma->vm_start < unmap->end ? vma : NULL;
@@ -389,18 +396,27 @@ static bool ktask_unmap_is_large(struct mm_struct *mm)
 	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;
 }
 
-/* What concerns whole VMAs. Returns true if any was unmapped here. */
-static bool ktask_unmap_serial_part(struct mmu_gather *tlb,
-				    struct ma_state *mas,
-				    struct vm_area_struct *vma,
-				    unsigned long start, unsigned long end,
-				    unsigned long tree_end,
-				    struct zap_details *details,
-				    bool mm_wr_locked)
+/*
+ * Do what concerns whole VMAs, and find out which VMAs belong to the job: those
+ * that unmap_vmas() would visit, in its order. It starts at the first one and
+ * stops at @tree_end or at a mark. dup_mmap() leaves such a mark where it failed:
+ * the tree of a child starts as a copy of its parent's, so what lies behind the
+ * mark, and could be found from an address there, are the parent's own VMAs.
+ * Where the last VMA ends the job ends, and no other walk goes beyond that.
+ *
+ * Returns true if any VMA was unmapped here.
+ */
+static bool ktask_unmap_prepare(struct ktask_unmap *unmap,
+				struct mmu_gather *tlb, struct ma_state *mas,
+				struct vm_area_struct *vma, unsigned long start,
+				unsigned long tree_end, bool mm_wr_locked)
 {
+	struct zap_details *details = unmap->details;
+	unsigned long end = unmap->end, last_end;
 	bool any = false;
 
 	do {
+		last_end = vma->vm_end;
 		if (ktask_unmap_serial(vma)) {
 			unsigned long first = start, last = end;
 
@@ -417,6 +433,7 @@ static bool ktask_unmap_serial_part(struct mmu_gather *tlb,
 		vma = mas_find(mas, tree_end - 1);
 	} while (vma && !xa_is_zero(vma));
 
+	unmap->end = min(end, last_end);
 	return any;
 }
 
@@ -461,8 +478,8 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 	if (size < KTASK_UNMAP_FLOOR)
 		return false;
 
-	if (ktask_unmap_serial_part(tlb, mas, vma, start, end, tree_end,
-				    details, mm_wr_locked))
+	if (ktask_unmap_prepare(&unmap, tlb, mas, vma, start, tree_end,
+				mm_wr_locked))
 		size = ktask_unmap_size(&unmap);
 	ktask_unmap_run(tlb, &unmap, size);
 	return true;
