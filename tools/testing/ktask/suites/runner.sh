@@ -45,6 +45,10 @@ expect 3 'panic' 'a panic' 'echo c >/proc/sysrq-trigger; sleep 30; exit 0'
 expect 3 'WARNING' 'a kernel warning' "$(provoke WARNING)"
 expect 3 'BUG|invalid opcode' 'a kernel bug' "$(provoke BUG)"
 expect 3 'tainted' 'a warning that the console does not show' "dmesg -n 1; $(provoke WARNING)"
+# The version of a swap area is a number at byte 1024; there is but one.
+expect 0 '' 'a message about a bad swap header' \
+	'head -c 4M /dev/zero >/bad && mkswap /bad && printf "\\7" | dd of=/bad bs=1 seek=1024 conv=notrunc &&
+	 chmod 600 /bad && ! busybox swapon /bad && dmesg | grep "Unable to handle swap header"'
 expect 3 'KCSAN' 'a data race of ktask' \
 	'echo "BUG: KCSAN: data-race in do_exit / ktask_run" >/dev/kmsg'
 expect 0 '' 'a data race of others' \

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Do those who read and compare results count right? Streams with known answers.
+# Do those who read and compare results, and the console, judge right?
 
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../verdict.sh"
 
 # expect TITLE WANT: stdin read by tap.awk must come to WANT, the verdicts in
 # order.
@@ -70,3 +71,57 @@ compared 'a crash on stock only' 'pass a,fail exit' 'pass a' 'pass skip'
 compared 'stock gave nothing to compare with' '' 'pass a,fail b' 'skip fail'
 compared 'a case that comes twice' 'pass a,pass a' 'pass a' 'pass'
 compared 'a case that comes twice, once worse' 'pass a,pass a' 'fail a,pass a' 'fail'
+
+# console WANT LINE: is it trouble, as the last line of a console?
+console()
+{
+	local got=harmless
+
+	printf '[    1.000000] up\r\n%s\r\n' "$2" >"$result/console.log"
+	[ -z "$(verdict_trouble)" ] || got=trouble
+	if [ "$got" = "$1" ]; then
+		echo "ok - on the console: $1: $2"
+	else
+		echo "not ok - on the console: taken for $got: $2"
+	fi
+}
+
+result=$(mktemp -d)
+trap 'rm -rf "$result"' EXIT
+
+while read -r line; do
+	console trouble "[   12.345678] $line"
+done <<'LINES'
+Kernel panic - not syncing: Attempted to kill init!
+WARNING: CPU: 1 PID: 77 at mm/memory.c:1 zap_pte_range+0x1/0x2
+WARNING: possible circular locking dependency detected
+WARNING: suspicious RCU usage
+BUG: KASAN: slab-use-after-free in do_exit+0x1/0x2
+BUG: kernel NULL pointer dereference, address: 0000000000000008
+BUG: unable to handle page fault for address: ffff888000000000
+BUG: Bad page state in process cc1  pfn:12345
+BUG: Bad rss-counter state mm:0000000000000000 type:MM_ANONPAGES val:1
+[ BUG: Invalid wait context ]
+watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:1]
+Unable to handle kernel paging request at virtual address ffff000000000000
+Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008
+Oops: general protection fault, probably for non-canonical address 0xdead000000000000: 0000 [#1] PREEMPT SMP
+Oops [#1]
+INFO: task sh:1 blocked for more than 120 seconds.
+rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+rcu: INFO: rcu_preempt self-detected stall on CPU
+refcount_t: underflow; use-after-free.
+ODEBUG: free active (active state 0) object: 0000000000000000 object type: timer_list hint: 0x0
+LINES
+console trouble 'half a line of a program[   12.345678] WARNING: CPU: 1 PID: 77 at mm/memory.c:1'
+
+while read -r line; do
+	console harmless "[   12.345678] $line"
+done <<'LINES'
+Unable to handle swap header version 2
+traps: sigtrap[77] general protection fault ip:401000 sp:7ffc00000000 error:0 in sigtrap[401000+1000]
+Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible via Spectre v2 BHB attacks!
+WARNING: The mand mount option has been deprecated and
+ODEBUG: 12 of 12 active objects replaced
+program: DEBUG: nothing
+LINES
