@@ -35,14 +35,14 @@
  * Ranges with less memory than this are left to the client: clearing it takes
  * some milliseconds, of which helpers could save a part.
  */
-#define KTASK_PIN_FLOOR		(SZ_16M / PAGE_SIZE)
+#define KTASK_PIN_FLOOR		(ktask_eager() ? 4 : SZ_16M / PAGE_SIZE)
 
 /*
  * The client pins so many pages itself while we watch whether there would be
  * anything to do for helpers: that costs nothing where there is not. No window
  * has fewer.
  */
-#define KTASK_PIN_WATCH		(SZ_8M / PAGE_SIZE)
+#define KTASK_PIN_WATCH		(ktask_eager() ? 2 : SZ_8M / PAGE_SIZE)
 
 /*
  * There is if anything was faulted in, or if so many pages took half a
@@ -58,14 +58,14 @@
  * does not matter. Many are to be unpinned if an error ends all: small enough
  * for that. The array takes 512 KiB.
  */
-#define KTASK_PIN_WINDOW	(SZ_256M / PAGE_SIZE)
+#define KTASK_PIN_WINDOW	(ktask_eager() ? 64 : SZ_256M / PAGE_SIZE)
 
 /*
  * Chunks are multiples of this. Within a PMD one thread is enough to clear a
  * huge page; and no two of them meet at a folio's reference count, unless it is
  * one of hugetlbfs. But where base pages are large, a PMD is larger than a window.
  */
-#define KTASK_PIN_UNIT		min(PMD_SIZE, SZ_2M)
+#define KTASK_PIN_UNIT		(ktask_eager() ? PAGE_SIZE : min(PMD_SIZE, SZ_2M))
 
 /* Pages that are pinned with mmap_lock held for a caller like that */
 #define KTASK_PIN_LOCKED	512UL
@@ -349,7 +349,8 @@ static bool ktask_pin_is_worth_it(struct ktask_pin *pin)
 		pin->futile = true;
 	}
 
-	return faulted || (ns >= KTASK_PIN_CHEAP && !pin->futile);
+	return faulted || (ns >= KTASK_PIN_CHEAP && !pin->futile) ||
+	       ktask_eager();
 }
 
 /* Let the client go on, up to some pages from here. */

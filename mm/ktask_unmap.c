@@ -391,6 +391,9 @@ static bool ktask_unmap_is_large(struct mm_struct *mm)
 
 	if (!ktask_enabled())
 		return false;
+	/* Of a small process the counters may have nothing yet. */
+	if (ktask_eager())
+		return true;
 
 	pages = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS);
 	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;

@@ -3,8 +3,11 @@
 #define _MM_KTASK_UNMAP_H
 
 #include <linux/kconfig.h>
+#include <linux/ktask.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
+
+#include <asm/page.h>
 
 struct ma_state;
 struct mmu_gather;
@@ -17,7 +20,7 @@ struct zap_details;
  * and cost some tens of microseconds; below it there is nothing to win worth
  * looking at the VMAs for.
  */
-#define KTASK_UNMAP_FLOOR	SZ_16M
+#define KTASK_UNMAP_FLOOR	(ktask_eager() ? 4 * PAGE_SIZE : SZ_16M)
 
 bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
 			struct vm_area_struct *vma, unsigned long start,

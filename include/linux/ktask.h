@@ -13,6 +13,7 @@
 #define _LINUX_KTASK_H
 
 #include <linux/atomic.h>
+#include <linux/compiler.h>
 #include <linux/lockdep_types.h>
 #include <linux/numa.h>
 #include <linux/types.h>
@@ -196,6 +197,26 @@ static inline void ktask_ctl_set_cost(struct ktask_ctl *ctl, size_t units,
 static inline void ktask_ctl_set_killable(struct ktask_ctl *ctl)
 {
 	ctl->kc_killable = true;
+}
+
+#ifdef CONFIG_DEBUG_KTASK
+extern bool ktask_debug_eager;
+#endif
+
+/**
+ * ktask_eager - are jobs of any size to become tasks, for a test?
+ *
+ * The answer may change at any time.
+ *
+ * Return: true while ktask.eager is on, which only CONFIG_DEBUG_KTASK has.
+ */
+static inline bool ktask_eager(void)
+{
+#ifdef CONFIG_DEBUG_KTASK
+	return READ_ONCE(ktask_debug_eager);
+#else
+	return false;
+#endif
 }
 
 #ifdef CONFIG_KTASK

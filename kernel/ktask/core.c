@@ -274,11 +274,15 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 static unsigned int ktask_worth(struct ktask_job *job)
 {
 	size_t left = ktask_job_left(job);
+	unsigned int helpers = min(job->max_helpers,
+				   ktask_helpers_for_size(left, job->min_chunk));
 
-	return min3(job->max_helpers,
-		    ktask_helpers_for_size(left, job->min_chunk),
-		    ktask_helpers_for_time(left, job->cost_units,
-					   job->cost_ns));
+	if (ktask_eager())
+		return helpers;
+	if (!job->cost_units)
+		return 0;
+	return min(helpers, ktask_helpers_for_time(left, job->cost_units,
+						   job->cost_ns));
 }
 
 /* Take on helpers, as many as the rest is worth and the budget allows. */
@@ -286,7 +290,7 @@ static void ktask_recruit(struct ktask_job *job)
 {
 	unsigned int want;
 
-	if (!job->max_helpers || !job->cost_units || READ_ONCE(job->error))
+	if (!job->max_helpers || READ_ONCE(job->error))
 		return;
 
 	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);

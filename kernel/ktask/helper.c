@@ -136,6 +136,12 @@ static unsigned int ktask_pool_idle_ms = 30 * MSEC_PER_SEC;
 module_param_named(pool_idle_ms, ktask_pool_idle_ms, uint, 0644);
 MODULE_PARM_DESC(pool_idle_ms, "Milliseconds after which unused helper threads end");
 
+#ifdef CONFIG_DEBUG_KTASK
+bool ktask_debug_eager __read_mostly;
+module_param_named(eager, ktask_debug_eager, bool, 0644);
+MODULE_PARM_DESC(eager, "Make tasks of jobs of any size, with helpers at once");
+#endif
+
 static int ktask_helper_main(void *data);
 
 static struct ktask_pool *ktask_pool_get(int nid)
@@ -467,7 +473,7 @@ static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 		loan->look_at = now + loan->look_wait;
 		loan->look_wait = min(2 * loan->look_wait, (u64)TICK_NSEC);
 	}
-	return loan->spare > 0;
+	return loan->spare > 0 || ktask_eager();
 }
 
 /**
@@ -776,7 +782,7 @@ static bool ktask_over_budget(struct ktask_loan *loan, enum ktask_limit *limit)
 /* Do more threads run than the caller's limits have CPUs? Once per tick. */
 static bool ktask_too_busy(struct ktask_helper *helper)
 {
-	if (!time_after(jiffies, helper->looked))
+	if (!time_after(jiffies, helper->looked) || ktask_eager())
 		return false;
 
 	helper->looked = jiffies;

@@ -11,8 +11,8 @@ variant_fragments()
 {
 	case $1 in
 	default)	echo base ktask ;;
-	debug)		echo base ktask locks debug ;;
-	locks)		echo base ktask locks ;;
+	debug)		echo base ktask eager locks debug ;;
+	locks)		echo base ktask eager locks ;;
 	kcsan)		echo base ktask kcsan ;;
 	rt)		echo base ktask rt ;;
 	nocgroup)	echo base nocgroup ;;
