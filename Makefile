@@ -6,10 +6,11 @@ KT := tools/testing/ktask
 VARIANT ?= default
 SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup noktask runner demo
 QUICK_SUITES := tap input lint user kunit selftests
+MATRIX_SUITES := preempt rt poison cgroup-v1
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
 
-.PHONY: help deps kernel rootfs shell run test test-quick test-debug bench lint clean
+.PHONY: help deps kernel rootfs shell run test test-quick test-debug test-matrix bench lint clean
 
 help:
 	@cat $(KT)/help.txt
@@ -37,6 +38,9 @@ test-quick: deps
 
 test-debug: deps
 	@$(KT)/test.sh debug
+
+test-matrix: deps
+	@$(KT)/test.sh $(MATRIX_SUITES)
 
 bench: deps
 	@$(KT)/bench/bench.sh

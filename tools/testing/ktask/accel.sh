@@ -14,6 +14,20 @@ accel_cpu()
 	esac
 }
 
+# The emulator's threads race with a kernel that patches its own text, so one has
+# to do for all virtual CPUs.
+accel_threads()
+{
+	local config
+
+	config=$(dirname "$2")/.config
+	if [ "$1" = tcg ] && grep -qsE '^CONFIG_(JUMP_LABEL|DYNAMIC_FTRACE|KPROBES)=y' "$config"; then
+		echo "$1,thread=single"
+	else
+		echo "$1"
+	fi
+}
+
 accel_kvm_boots()
 {
 	local dir rc=0

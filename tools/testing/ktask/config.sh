@@ -30,6 +30,7 @@ config_key()
 		[ ! -f "$(kt_home)/manifest" ] || variant_is_stock "$variant" ||
 			(cd "$tree" && grep Kconfig "$(kt_home)/manifest" | xargs -r cat)
 		gcc --version
+		pahole --version
 	} | hash_of
 }
 

@@ -4,7 +4,7 @@
 # The kernels there are: the source tree and the fragments that each is made
 # of, and which built one is the best start for it. To be sourced.
 
-KT_VARIANTS="default debug locks kcsan rt nocgroup noktask stock stock-debug"
+KT_VARIANTS="default debug locks kcsan rt preempt poison nocgroup noktask stock stock-debug"
 
 # The fragments in configs/, later ones winning.
 variant_fragments()
@@ -15,6 +15,8 @@ variant_fragments()
 	locks)		echo base ktask eager locks ;;
 	kcsan)		echo base ktask kcsan ;;
 	rt)		echo base ktask rt ;;
+	preempt)	echo base ktask preempt ;;
+	poison)		echo base ktask poison ;;
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;
 	noktask)	echo base noktask ;;

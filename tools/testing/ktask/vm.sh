@@ -319,6 +319,7 @@ once()
 	mkdir -p "$result"
 	result=$(realpath "$result")
 	[ -n "$accel" ] || accel=$(accel_choose "$kernel")
+	accel=$(accel_threads "$accel" "$kernel")
 	say "booting $(basename "$(dirname "$kernel")") under $accel with $cpus CPUs, $mem; results in $result"
 
 	retries=0

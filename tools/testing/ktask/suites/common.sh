@@ -37,26 +37,29 @@ boot()
 slowness()
 {
 	case $1 in
-	debug | kcsan | stock-debug)	echo 8 ;;
-	locks)				echo 4 ;;
-	*)				echo 2 ;;
+	debug | kcsan | poison | stock-debug)	echo 8 ;;
+	locks)					echo 4 ;;
+	*)					echo 2 ;;
 	esac
 }
 
+# run_kunit VARIANT [VM-ARGUMENTS...]
 # Two nodes: some tests are about where helpers run.
 run_kunit()
 {
 	local variant=$1 dir
 
+	shift
 	dir=$(payload_dir "kunit-$variant")
 	cp "$KT_DIR/guest/kunit.sh" "$dir/job.sh"
 	# kmemleak takes its time for each gigabyte.
 	boot "kunit-$variant" --variant "$variant" --cpus 4 --mem 1G --numa 2 --timeout $((150 * $(slowness "$variant"))) \
-		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$dir"
+		--append 'kunit.enable=1 kunit.filter_glob=ktask*' "$@" "$dir"
 }
 
 # selftests_payload NAME BUILT VARIANT PATTERN: one that runs those kselftests of
-# BUILT whose collection:program matches. Fails if there are none.
+# BUILT whose collection:program matches, after the script BEFORE= of guest/ where
+# one is named. Fails if there are none.
 selftests_payload()
 {
 	local dir
@@ -64,6 +67,7 @@ selftests_payload()
 	dir=$(payload_dir "$1") &&
 		cp -a "$2/." "$dir/" &&
 		cp "$KT_DIR/guest/selftests.sh" "$dir/job.sh" &&
+		if [ -n "${BEFORE:-}" ]; then cp "$KT_DIR/guest/$BEFORE" "$dir/before.sh"; fi &&
 		slowness "$3" >"$dir/slowness" &&
 		grep -E "$4" "$2/list" >"$dir/run" &&
 		echo "$dir"
@@ -99,12 +103,15 @@ run_ktask_selftests()
 	run_selftests "$variant" selftests "$pattern" "$@"
 }
 
-# run_vfio_selftests VARIANT PROGRAM: those that map memory for devices, whose name
-# begins like that. They want many devices, as each is slow, two nodes to place
-# memory on, and huge pages of both sizes.
+# run_vfio_selftests VARIANT PROGRAM [VM-ARGUMENTS...]: those that map memory for
+# devices, whose name begins like that. They want many devices, as each is slow, two
+# nodes to place memory on, and huge pages of both sizes.
 run_vfio_selftests()
 {
-	run_selftests "$1" vfio "^ktask:$2" --vfio 18 --numa 2 \
-		--timeout $((1500 * $(slowness "$1"))) \
-		--append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=48'
+	local variant=$1 program=$2
+
+	shift 2
+	run_selftests "$variant" vfio "^ktask:$program" --vfio 18 --numa 2 \
+		--timeout $((1500 * $(slowness "$variant"))) \
+		--append 'hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=48' "$@"
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A storm: 1000 cgroups tear down at once on 64 CPUs while all limits change
 #
-# STORM=locks has it on the kernel that watches locks; debug and kcsan a smaller
-# one on those that watch memory too, and data races.
+# STORM=locks has it on the kernel that watches locks; debug, kcsan and poison a
+# smaller one on those that watch memory too, data races, and freed pages.
 # STORM_SEED=N repeats the choices of a run that printed N as its seed; without
 # it each run has choices of its own.
 
@@ -30,12 +30,12 @@ locks)
 	cpus=64 mem=12G limit=4500
 	arguments=(-n 1000 -r 1 -w 2000 -S "$seed")
 	;;
-debug | kcsan)
+debug | kcsan | poison)
 	cpus=4 mem=4G limit=900
 	arguments=(-n 30 -c 4 -r 2 -w 400 -S "$seed")
 	;;
 *)
-	die "STORM=$kind: there are default, locks, debug and kcsan"
+	die "STORM=$kind: there are default, locks, debug, kcsan and poison"
 	;;
 esac
 
