@@ -37,7 +37,7 @@ test-quick: deps
 	@$(KT)/test.sh $(QUICK_SUITES)
 
 test-debug: deps
-	@$(KT)/test.sh debug
+	@$(KT)/test.sh debug eager
 
 test-matrix: deps
 	@$(KT)/test.sh $(MATRIX_SUITES)

@@ -35,6 +35,8 @@ selftest_make()
 	shift
 	case $c in
 	iommu)	set -- "$@" USERCFLAGS="$(missing_names)" ;;
+	# The rest needs libfuse.
+	memfd)	set -- "$@" TEST_PROGS= TEST_GEN_FILES= ;;
 	# Its Makefile takes what it compiles for a script in the source tree.
 	sched)	set -- "$@" TEST_PROGS="$out/build/sched/cs_prctl_test" ;;
 	# Its Makefile would look for liburing, and leave what it found in the source tree.
@@ -70,7 +72,7 @@ build()
 lock_home
 case ${1:-} in
 stock)
-	collections=(cgroup iommu mm sched)
+	collections=(cgroup iommu memfd mm sched)
 	tree=$("$KT_DIR/fetch.sh")
 	;;
 *)

@@ -1,0 +1,29 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the guest, before tests: count the tasks that each program makes, whichever
+# cgroups it goes to, into $OUT/tasks. A kernel without ktask has none to count.
+
+tasks=/sys/kernel/tracing/instances/tasks
+
+# Tasks so far, be their events still in the buffer or not
+tasks_so_far()
+{
+	cat "$tasks"/per_cpu/cpu*/stats | awk '/^(entries|overrun):/ { n += $2 } END { print n + 0 }'
+}
+
+if [ -d /sys/kernel/tracing/events/ktask ]; then
+	mkdir "$tasks"
+	echo 1 >"$tasks/events/ktask/ktask_end/enable"
+	counted=$(tasks_so_far)
+
+	# shellcheck disable=SC2317 # selftests.sh calls it
+	after_program()
+	{
+		local now
+
+		now=$(tasks_so_far)
+		echo "$1 $((now - counted))" >>"$OUT/tasks"
+		counted=$(tasks_so_far)
+	}
+fi
