@@ -92,7 +92,7 @@ run_selftests()
 # its own.
 run_ktask_selftests()
 {
-	local variant=$1 pattern='^ktask:unmap_|^cgroup:test_ktask'
+	local variant=$1 pattern="^ktask:(unmap_|free_)|^cgroup:test_ktask"
 
 	shift
 	if [ "$(slowness "$variant")" -gt 2 ]; then
