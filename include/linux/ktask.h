@@ -99,12 +99,14 @@ struct ktask_node {
  *	for the last one of each &struct ktask_node. 0 counts as 1
  * @kc_max_chunk_size: units, 0 for no limit. Bounds a chunk where the cost of
  *	a unit varies a lot within a task
- * @kc_max_threads: threads that work on the task at most, the caller included;
- *	0 for no limit
+ * @kc_max_threads: threads that work on the task at most, the caller and those
+ *	that have left included; 0 for no limit
  * @kc_cost_units: units that took one thread about @kc_cost_ns nanoseconds, as
  *	far as the client knows, or 0: then the caller's first chunk tells, and
  *	helpers come after it
  * @kc_cost_ns: see there
+ * @kc_uneven: what a chunk costs depends on what others put off: say nothing by
+ *	it of whether helpers gain
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
  *	work that has to be done before the caller can die: that keeps its
  *	helpers
@@ -121,6 +123,7 @@ struct ktask_ctl {
 	unsigned int		kc_max_threads;
 	size_t			kc_cost_units;
 	u64			kc_cost_ns;
+	bool			kc_uneven;
 	bool			kc_killable;
 	struct mm_struct	*kc_mm;
 };
@@ -206,9 +209,7 @@ extern bool ktask_debug_eager;
 /**
  * ktask_eager - are jobs of any size to become tasks, for a test?
  *
- * The answer may change at any time.
- *
- * Return: true while ktask.eager is on, which only CONFIG_DEBUG_KTASK has.
+ * Return: true if ktask.eager is on, which only CONFIG_DEBUG_KTASK has.
  */
 static inline bool ktask_eager(void)
 {
@@ -289,6 +290,7 @@ static inline int __ktask_run(void *start, size_t task_size,
 })
 
 bool ktask_next_chunk(void **start, void **end);
+unsigned int ktask_nr_helpers(void);
 bool ktask_enabled(void);
 bool ktask_available(void);
 
@@ -336,6 +338,11 @@ static inline int ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 static inline bool ktask_next_chunk(void **start, void **end)
 {
 	return false;
+}
+
+static inline unsigned int ktask_nr_helpers(void)
+{
+	return 0;
 }
 
 static inline bool ktask_enabled(void)

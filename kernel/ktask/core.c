@@ -20,9 +20,11 @@
 #include <linux/overflow.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
 #include <linux/topology.h>
 
+#include "gain.h"
 #include "internal.h"
 #include "math.h"
 
@@ -49,6 +51,10 @@ struct ktask_job {
 	/* The caller's last chunk, or what the client said; 0: not known */
 	size_t			cost_units;	/* O */
 	u64			cost_ns;	/* O */
+
+	/* What the caller's chunks told, and helpers as the last one began */
+	struct ktask_gain	gain;		/* O */
+	unsigned int		chunk_helpers;	/* O */
 
 	/* Units that the next chunk should have. A hint: any value will do */
 	size_t			chunk;		/* A */
@@ -234,24 +240,64 @@ static void ktask_chunk_failed(struct ktask_worker *worker, int error)
 	list_add_tail(&worker->failed_node, &next->failed_node);
 }
 
-/* A chunk is done: learn what it cost. */
+/* What current has used so far, and how often it has gone to sleep */
+static void ktask_used_start(struct ktask_used *used)
+{
+	used->since = local_clock();
+	used->cpu_ns = task_sched_runtime(current);
+	used->sleeps = current->nvcsw;
+}
+
+/* What current has used since @start. */
+static void ktask_used_since(const struct ktask_used *start,
+			     struct ktask_used *used)
+{
+	/* The clocks of two CPUs may differ by a little, if it migrated. */
+	used->since = max_t(s64, local_clock() - start->since, 1);
+	used->cpu_ns = max_t(s64, task_sched_runtime(current) - start->cpu_ns,
+			     1);
+	used->sleeps = current->nvcsw - start->sleeps;
+}
+
+/* The caller has done a chunk: are helpers worth taking on, and how many? */
+static void ktask_caller_learns(struct ktask_job *job,
+				const struct ktask_chunk *chunk,
+				const struct ktask_used *used)
+{
+	unsigned int helpers = atomic_read(&job->loan.nr);
+	u64 units = chunk->units / job->min_chunk;
+
+	job->cost_units = chunk->units;
+	job->cost_ns = used->since;
+	/* Only the caller takes helpers on: if none has left, all were there. */
+	if (units && helpers == job->chunk_helpers && !job->ctl->kc_uneven &&
+	    !ktask_eager())
+		ktask_gain_add(&job->gain, units, used->cpu_ns, helpers);
+	WRITE_ONCE(job->loan.max_helpers, job->gain.max_helpers);
+}
+
+/*
+ * A chunk is done: learn what it cost. What it waited for a CPU says nothing
+ * about its size. What it slept does, for that is a part of the work.
+ */
 static void ktask_chunk_done(struct ktask_worker *worker)
 {
 	struct ktask_chunk *chunk = &worker->chunk;
 	struct ktask_job *job = worker->job;
-	/* The clocks of two CPUs may differ by a little, if it migrated. */
-	u64 ns = max_t(s64, local_clock() - worker->since, 1);
+	struct ktask_used used;
+	u64 ns;
+
+	ktask_used_since(&worker->start, &used);
+	ns = used.sleeps ? used.since : used.cpu_ns;
 
 	atomic_long_inc(&job->chunks);
-	ktask_trace_chunk(&job->loan, chunk, ns);
+	ktask_trace_chunk(&job->loan, chunk, used.since);
 	if (ktask_chunk_tells(READ_ONCE(job->chunk), chunk->units, ns))
 		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
 							 job->min_chunk,
 							 job->max_chunk));
-	if (!worker->helper) {
-		job->cost_units = chunk->units;
-		job->cost_ns = ns;
-	}
+	if (!worker->helper)
+		ktask_caller_learns(job, chunk, &used);
 	chunk->units = 0;
 }
 
@@ -274,12 +320,17 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 static unsigned int ktask_worth(struct ktask_job *job)
 {
 	size_t left = ktask_job_left(job);
-	unsigned int helpers = min(job->max_helpers,
+	/* A client that wants no more threads does not want one after the other. */
+	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
+			    atomic_read(&job->loan.nr);
+	unsigned int helpers = min(job->max_helpers - min(job->max_helpers, gone),
 				   ktask_helpers_for_size(left, job->min_chunk));
 
 	if (ktask_eager())
 		return helpers;
-	if (!job->cost_units)
+	/* The caller is to know what units cost before it has any helper. */
+	if (!job->ctl->kc_cost_units && !ktask_gain_known(&job->gain) &&
+	    job->cost_ns < KTASK_GAIN_SAMPLE_NS)
 		return 0;
 	return min(helpers, ktask_helpers_for_time(left, job->cost_units,
 						   job->cost_ns));
@@ -315,7 +366,9 @@ static bool ktask_next(struct ktask_worker *worker)
 
 	if (!ktask_take_chunk(worker))
 		return false;
-	worker->since = local_clock();
+	if (!worker->helper)
+		worker->job->chunk_helpers = atomic_read(&worker->job->loan.nr);
+	ktask_used_start(&worker->start);
 	return true;
 }
 
@@ -347,6 +400,26 @@ bool ktask_next_chunk(void **start, void **end)
 	*start = worker->chunk.start;
 	*end = worker->chunk.end;
 	return true;
+}
+
+/**
+ * ktask_nr_helpers - the helpers that work on current's task
+ *
+ * For thread functions that have something to do only where others work at the
+ * same time. Helpers may come between two chunks of the caller, and leave at any
+ * moment.
+ *
+ * Context: the thread function of a task.
+ *
+ * Return: the number on loan.
+ */
+unsigned int ktask_nr_helpers(void)
+{
+	struct ktask_worker *worker = current->ktask_worker;
+
+	if (WARN_ON_ONCE(!worker))
+		return 0;
+	return atomic_read(&worker->job->loan.nr);
 }
 
 /* Have the thread function do a chunk, and those that it asks for itself. */
@@ -491,6 +564,7 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 
 	spin_lock_init(&job->lock);
 	lockdep_init_map(&job->lockdep_map, name, key, 0);
+	ktask_gain_init(&job->gain);
 	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
 	job->loan.killable = ctl->kc_killable;
 }

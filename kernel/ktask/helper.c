@@ -138,7 +138,7 @@ MODULE_PARM_DESC(pool_idle_ms, "Milliseconds after which unused helper threads e
 
 #ifdef CONFIG_DEBUG_KTASK
 bool ktask_debug_eager __read_mostly;
-module_param_named(eager, ktask_debug_eager, bool, 0644);
+module_param_named(eager, ktask_debug_eager, bool, 0444);
 MODULE_PARM_DESC(eager, "Make tasks of jobs of any size, with helpers at once");
 #endif
 
@@ -440,6 +440,7 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		.job = job,
 		.helpers = LIST_HEAD_INIT(loan->helpers),
 		.last_refused = NR_KTASK_LIMITS,
+		.max_helpers = INT_MAX,
 		.look_at = local_clock(),
 		.look_wait = KTASK_LOOK_NS,
 		.spread = jiffies - 1,
@@ -477,7 +478,7 @@ static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 }
 
 /**
- * ktask_loan_is_full - is there a helper for each of the caller's other CPUs?
+ * ktask_loan_is_full - is there a helper for each CPU, or as many as gain?
  * @loan: the loan of current
  *
  * Tells without a look at the budget that one more would be refused. Not before
@@ -492,7 +493,16 @@ bool ktask_loan_is_full(struct ktask_loan *loan)
 			 num_online_cpus());
 
 	return loan->last_refused != NR_KTASK_LIMITS &&
-	       atomic_read(&loan->nr) >= cpus - 1;
+	       atomic_read(&loan->nr) >= min_t(int, cpus - 1, loan->max_helpers);
+}
+
+/* The caller's budget, less helpers that gain nothing. */
+static void ktask_loan_budget(struct ktask_loan *loan,
+			      struct ktask_budget *budget, unsigned int want)
+{
+	ktask_budget_make(budget, loan->caller, want);
+	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
+			    KTASK_LIMIT_GAIN, NULL);
 }
 
 /**
@@ -513,7 +523,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	enum ktask_limit limit;
 	struct css_set *cset;
 
-	ktask_budget_make(&budget, loan->caller, want);
+	ktask_loan_budget(loan, &budget, want);
 	if (atomic_read(&loan->nr) >= budget.helpers)
 		return ktask_loan_refused(loan, budget.limit);
 
@@ -768,7 +778,7 @@ static bool ktask_over_budget(struct ktask_loan *loan, enum ktask_limit *limit)
 	int leaving = atomic_read(&loan->leaving);
 	struct ktask_budget budget;
 
-	ktask_budget_make(&budget, loan->caller, nr);
+	ktask_loan_budget(loan, &budget, nr);
 	*limit = budget.limit;
 	do {
 		/* Only as many leave as are too many. */

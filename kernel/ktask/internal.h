@@ -39,6 +39,7 @@ enum ktask_limit {
 	KTASK_LIMIT_BUSY,	/* threads that run below these limits already */
 	KTASK_LIMIT_SHARE,	/* what others may have of a cap or of the pool */
 	KTASK_LIMIT_POOL,	/* helpers that are idle */
+	KTASK_LIMIT_GAIN,	/* helpers that make the task faster */
 	KTASK_LIMIT_MOVED,	/* the caller's cgroup, once it is another one */
 	KTASK_LIMIT_END,	/* the task's end */
 	NR_KTASK_LIMITS,
@@ -87,12 +88,24 @@ struct ktask_chunk {
 };
 
 /**
+ * struct ktask_used - time that a thread has used
+ * @since: on the clock, in nanoseconds of local_clock()
+ * @cpu_ns: on a CPU, in nanoseconds
+ * @sleeps: how often it has gone to sleep
+ */
+struct ktask_used {
+	u64		since;
+	u64		cpu_ns;
+	unsigned long	sleeps;
+};
+
+/**
  * struct ktask_worker - what the core remembers of a thread at work
  * @helper: the helper it is, or NULL for the caller
  * @job: what it works on
  * @nid: the NUMA node whose part of the task it starts with
  * @chunk: what it is doing, or failed at; of no units if that is nothing
- * @since: when it began with that, in nanoseconds of local_clock()
+ * @start: when it began with that, and what it had used by then
  * @failed_node: entry in the job's list of failed chunks
  *
  * Part of a helper, so that a task needs no memory for its errors: a helper
@@ -103,7 +116,7 @@ struct ktask_worker {
 	struct ktask_job	*job;
 	int			nid;
 	struct ktask_chunk	chunk;
-	u64			since;
+	struct ktask_used	start;
 	struct list_head	failed_node;
 };
 
@@ -128,6 +141,7 @@ struct ktask_owed {
  * @job: passed to @work
  * @nr: helpers on loan
  * @leaving: those of them that found they are too many
+ * @max_helpers: no more of them make the task faster; the caller writes it
  * @killable: helpers are killed with the caller; set by whoever wants that
  * @killed: that was done; the caller's
  * @lock: protects @helpers, @waiting, @boosted, @stats and @owed
@@ -158,6 +172,7 @@ struct ktask_loan {
 	void			*job;
 	atomic_t		nr;
 	atomic_t		leaving;
+	unsigned int		max_helpers;
 	bool			killable;
 	bool			killed;
 	spinlock_t		lock;	/* see above */

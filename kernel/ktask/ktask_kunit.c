@@ -492,6 +492,67 @@ static void test_known_cost(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, m.met);
 }
 
+/* A task of which the caller does little while it has helpers, or as much */
+struct test_hindrance {
+	struct task_struct	*caller;
+	unsigned int		helped_us;	/* that a unit takes it then */
+	atomic_t		units;
+	atomic_t		alone;		/* units that it did without */
+	atomic_t		helped;		/* units that helpers did */
+};
+
+static int test_hindrance_thread(void *start, void *end, void *arg)
+{
+	struct test_hindrance *h = arg;
+	unsigned long unit;
+
+	for (unit = (unsigned long)start; unit < (unsigned long)end; unit++) {
+		bool hindered = current == h->caller && ktask_nr_helpers();
+
+		test_busy(hindered ? h->helped_us : 50);
+		atomic_inc(&h->units);
+		if (current != h->caller)
+			atomic_inc(&h->helped);
+		else if (!hindered)
+			atomic_inc(&h->alone);
+	}
+	return 0;
+}
+
+static void test_hindrance_run(struct kunit *test, struct test_hindrance *h,
+			       int units)
+{
+	DEFINE_KTASK_CTL(ctl, test_hindrance_thread, h, 1);
+
+	atomic_set(&h->units, 0);
+	atomic_set(&h->alone, 0);
+	atomic_set(&h->helped, 0);
+	KUNIT_EXPECT_EQ(test, ktask_run(NULL, units, &ctl), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&h->units), units);
+}
+
+/*
+ * Helpers with which units cost the caller twenty times as much are sent home; a
+ * busy host does not add that much. Those with which they do not are welcome.
+ */
+static void test_gain(struct kunit *test)
+{
+	struct test_hindrance h = { .caller = current, .helped_us = 50 };
+	const int units = 4000;
+	int tries = 10;
+
+	test_needs_helpers(test, 1);
+	do {
+		test_hindrance_run(test, &h, units);
+	} while (atomic_read(&h.helped) < units / 4 && --tries);
+	KUNIT_EXPECT_GE(test, atomic_read(&h.helped), units / 4);
+
+	/* Two units are a sample, and a pause has 32 of them at least. */
+	h.helped_us = 1000;
+	test_hindrance_run(test, &h, units);
+	KUNIT_EXPECT_GE(test, atomic_read(&h.alone), 64);
+}
+
 static void test_cpu_limit(struct kunit *test)
 {
 	struct test_task *t = test_task_new(test, 100, 1);
@@ -1256,6 +1317,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_max_threads),
 	KUNIT_CASE(test_known_cost),
 	KUNIT_CASE(test_system_limit),
+	KUNIT_CASE(test_gain),
 	KUNIT_CASE(test_cpu_limit),
 	KUNIT_CASE(test_error_one),
 	KUNIT_CASE(test_error_stops),
@@ -1836,6 +1898,11 @@ static void test_refused(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
 	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
 	set_cpus_allowed_ptr(current, saved);
+
+	w.loan.max_helpers = 0;
+	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
+	if (test_cpus() > 1)
+		KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_GAIN));
 
 	ktask_loan_settle(&w.loan);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.started), 0);

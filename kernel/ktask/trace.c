@@ -16,6 +16,8 @@ static const char *ktask_trace_room(struct ktask_loan *loan,
 				    struct ktask_budget *budget)
 {
 	ktask_budget_room(budget, loan->caller, atomic_read(&loan->nr));
+	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
+			    KTASK_LIMIT_GAIN, NULL);
 	return ktask_limit_names[budget->limit];
 }
 

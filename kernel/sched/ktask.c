@@ -38,6 +38,7 @@ const char *const ktask_limit_names[NR_KTASK_LIMITS] = {
 	[KTASK_LIMIT_BUSY]	= "busy",
 	[KTASK_LIMIT_SHARE]	= "share",
 	[KTASK_LIMIT_POOL]	= "pool",
+	[KTASK_LIMIT_GAIN]	= "gain",
 	[KTASK_LIMIT_MOVED]	= "moved",
 	[KTASK_LIMIT_END]	= "end",
 };

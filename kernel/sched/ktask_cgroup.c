@@ -532,6 +532,7 @@ static const char *const ktask_stat_names[NR_KTASK_STATS] = {
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_BUSY] = "refused_busy",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_SHARE] = "refused_share",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_POOL] = "refused_pool",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_GAIN] = "refused_gain",
 	[KTASK_STAT_CANCELLED]	= "cancelled",
 	[KTASK_STAT_RENICED]	= "reniced",
 	[KTASK_STAT_CHUNKS]	= "chunks",

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Break math.c in a copy, one way at a time; each has to turn a test red.
+# Break math.c or gain.c in a copy, one way at a time; each has to turn a test red.
 
 cd "$(dirname "$0")" || exit 1
 top=../../../..
@@ -9,7 +9,7 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
 # One mutant a line, as a sed expression.
-mutants=(
+math_mutants=(
 	's|left / threads / 2|left / threads|'
 	's|max(left / threads / 2, chunk / 8)|left / threads / 2|'
 	's|chunk / 8|chunk / 2|'
@@ -51,6 +51,36 @@ mutants=(
 	's|min(quota / 16, |max(quota / 16, |'
 )
 
+gain_mutants=(
+	's|GAIN_SUSPICIOUS\t3|GAIN_SUSPICIOUS\t2|'
+	's|GAIN_SUSPICIOUS\t3|GAIN_SUSPICIOUS\t30|'
+	's|GAIN_TRUSTED\t16|GAIN_TRUSTED\t1600|'
+	's|GAIN_OLD\t\t256|GAIN_OLD\t\t25600|'
+	's|GAIN_CHECKS\t2|GAIN_CHECKS\t1|'
+	's|GAIN_PATIENCE\t16|GAIN_PATIENCE\t1600|'
+	's|GAIN_PAUSE_MIN\t32U|GAIN_PAUSE_MIN\t1U|'
+	's|GAIN_PAUSE_FACTOR\t4|GAIN_PAUSE_FACTOR\t1|'
+	's|> own / 8 \* 5;|> own / 8;|'
+	's|> own / 8 \* 5;|> own * 4;|'
+	's|cost - min(cost, own)|cost - own|'
+	's|2 \* (helpers + 1ULL)|4 * (helpers + 1ULL)|'
+	's|max((halves + 1) / 2, (u64)1) - 1|max((halves + 1) / 2, (u64)1)|'
+	's|^\tgain->max_helpers = INT_MAX;||'
+	's|if (!ktask_gain_costs_more(gain->high, gain->own))|if (0)|'
+	's|if (!ktask_gain_costs_more(gain->high, gain->own))|if (1)|'
+	's|gain->pause = gain->next_pause;|gain->pause = 0;|'
+	's|gain->own = max(gain->own, cost);|gain->own = cost;|'
+	's|if (!--gain->checks)|if (!--gain->checks \&\& 0)|'
+	's|gain->nr_high ? min(gain->high, cost) : cost|cost|'
+	's|^\tgain->max_helpers = 0;|\t;|'
+	's/!gain->own || gain->pause/!gain->own/'
+	's|gain->pause \&\& !--gain->pause|0|'
+	's|gain->helpers != helpers|0|'
+	's|gain->ns < KTASK_GAIN_SAMPLE_NS|0|'
+	's|gain->units) ?: 1;|gain->units);|'
+	's|gain->units += units|gain->units = units|'
+)
+
 if ! make -s OUT="$dir/build" COMPILERS=gcc test >/dev/null 2>&1; then
 	echo "Bail out! the tests fail without a mutant"
 	exit 1
@@ -58,23 +88,33 @@ fi
 
 survivors=0
 nr=0
-echo "TAP version 13"
-echo "1..${#mutants[@]}"
-for mutant in "${mutants[@]}"; do
+
+# try FILE MUTANT
+try()
+{
 	nr=$((nr + 1))
-	cp "$top/kernel/ktask/math.h" "$dir"
-	sed "$mutant" "$top/kernel/ktask/math.c" >"$dir/math.c"
-	if cmp -s "$dir/math.c" "$top/kernel/ktask/math.c"; then
-		echo "not ok $nr - $mutant # fits no line of math.c any more"
+	cp "$top"/kernel/ktask/{math,gain}.[ch] "$dir"
+	sed "$2" "$top/kernel/ktask/$1" >"$dir/$1"
+	if cmp -s "$dir/$1" "$top/kernel/ktask/$1"; then
+		echo "not ok $nr - $2 # fits no line of $1 any more"
 		survivors=$((survivors + 1))
 	elif make -s KTASK="$dir" OUT="$dir/build" COMPILERS=gcc test >"$dir/log" 2>&1; then
-		echo "not ok $nr - $mutant # no test noticed"
+		echo "not ok $nr - $2 # no test noticed"
 		survivors=$((survivors + 1))
 	elif ! grep -q '^ *not ok' "$dir/log"; then
-		echo "not ok $nr - $mutant # does not compile"
+		echo "not ok $nr - $2 # does not compile"
 		survivors=$((survivors + 1))
 	else
-		echo "ok $nr - $mutant # $(grep -m 1 '^    not ok' "$dir/log" | sed 's/.* - //')"
+		echo "ok $nr - $2 # $(grep -m 1 '^    not ok' "$dir/log" | sed 's/.* - //')"
 	fi
+}
+
+echo "TAP version 13"
+echo "1..$((${#math_mutants[@]} + ${#gain_mutants[@]}))"
+for mutant in "${math_mutants[@]}"; do
+	try math.c "$mutant"
+done
+for mutant in "${gain_mutants[@]}"; do
+	try gain.c "$mutant"
 done
 exit $((survivors > 0))
