@@ -22,17 +22,16 @@ struct zap_details;
  */
 #define KTASK_UNMAP_FLOOR	(ktask_eager() ? 4 * PAGE_SIZE : SZ_16M)
 
-bool __ktask_unmap_vmas(struct mmu_gather *tlb, struct ma_state *mas,
+bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 			struct vm_area_struct *vma, unsigned long start,
 			unsigned long end, unsigned long tree_end,
 			struct zap_details *details, bool mm_wr_locked);
-bool __ktask_zap_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
-		     unsigned long start, unsigned long end,
-		     struct zap_details *details);
+bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
+			  unsigned long end);
 
 /* The size decides before the call: most ranges are small. */
 static inline bool ktask_unmap_vmas(struct mmu_gather *tlb,
-				    struct ma_state *mas,
+				    const struct ma_state *mas,
 				    struct vm_area_struct *vma,
 				    unsigned long start, unsigned long end,
 				    unsigned long tree_end,
@@ -44,13 +43,11 @@ static inline bool ktask_unmap_vmas(struct mmu_gather *tlb,
 				  mm_wr_locked);
 }
 
-static inline bool ktask_zap_vma(struct mmu_gather *tlb,
-				 struct vm_area_struct *vma,
-				 unsigned long start, unsigned long end,
-				 struct zap_details *details)
+static inline bool ktask_dontneed_vma(struct vm_area_struct *vma,
+				      unsigned long start, unsigned long end)
 {
 	return IS_ENABLED(CONFIG_KTASK) && end - start >= KTASK_UNMAP_FLOOR &&
-	       __ktask_zap_vma(tlb, vma, start, end, details);
+	       __ktask_dontneed_vma(vma, start, end);
 }
 
 #endif /* _MM_KTASK_UNMAP_H */
