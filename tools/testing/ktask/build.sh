@@ -12,6 +12,16 @@ log=$(kt_home)/log/build-$variant.log
 
 export KBUILD_BUILD_USER=ktask KBUILD_BUILD_HOST=ktask
 
+# Objects are kept by content, so that another checkout, or another variant that
+# an option does not matter to, need not compile them again. Paths below this
+# checkout's part of the cache are made relative for that; the macro prefix map
+# names it, too, and what it makes of file names does not.
+export PATH=/usr/lib/ccache:$PATH
+CCACHE_BASEDIR=$(kt_home)
+export CCACHE_BASEDIR CCACHE_DIR=$KT_CACHE/ccache CCACHE_NOHASHDIR=1
+export CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*' CCACHE_DEPEND=1
+export CCACHE_SLOPPINESS=time_macros,include_file_mtime,include_file_ctime
+
 kmake()
 {
 	make -C "$tree" O="$dir" "$@"

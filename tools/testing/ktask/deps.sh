@@ -8,7 +8,7 @@
 
 packages=(
 	# the kernel
-	gcc make libc6-dev flex bison bc libelf-dev libssl-dev xz-utils patch
+	gcc ccache make libc6-dev flex bison bc libelf-dev libssl-dev xz-utils patch
 	perl python3 rsync cpio kmod git mawk dwarves
 	# the virtual machine
 	qemu-system-x86 mmdebstrap uidmap e2fsprogs fakeroot
