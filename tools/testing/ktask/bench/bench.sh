@@ -6,7 +6,8 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also executed, live, window, saturated and bystander. MAPS=
+# measure; there are also harm, executed, live, window, saturated and bystander.
+# HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
 # microseconds of a period of cpu.max, for quota. CPUS=2:
@@ -26,7 +27,7 @@ cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed small quota executed map live window saturated bystander'
+	known='speed harm small quota executed map live window saturated bystander'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
@@ -49,6 +50,13 @@ cases=${CASES:-
 	exit/mixed/2048 munmap/mixed/2048
 	exit/shmem/512 munmap/shmem/512
 	munmap/file/512 munmap/cow/512}
+
+# HOW/LAYOUT/MIB/WITH: see harm.sh
+harms=${HARMS:-
+	exit/pages/1024/ exit/pages/1024/lrugen munmap/pages/1024/lrugen
+	reaped/pages/1024/ exits8/pages/1024/ exits8/common/256/
+	exit/swapped/512/zram exit/swapped/512/file
+	dontneed/pages/512/1 dontneed/thp/512/1 munmap/pages/512/1 munmap/thp/512/1}
 
 # API/KIND/STATE/MIB, for map.c; and those to be measured under a cpu.max
 maps=${MAPS:-
@@ -113,6 +121,14 @@ part_speed()
 	# shellcheck disable=SC2086 # one word per case
 	job speed speed.sh "$reps" $cases
 	boot speed --kernel "$kernel" --accel "$accel" --bench --cpus 2 --mem "${MEM:-4G}" \
+		--timeout $((600 + reps * 300))
+}
+
+part_harm()
+{
+	# shellcheck disable=SC2086 # one word per case
+	job harm harm.sh "$reps" $harms
+	boot harm --kernel "$kernel" --accel "$accel" --bench --cpus "$cpus" --mem "${MEM:-4G}" \
 		--timeout $((600 + reps * 300))
 }
 

@@ -214,6 +214,24 @@ def report_quota(path):
     report_limits(calm_samples(table))
 
 
+def report_harm(path):
+    """What must not be worse with ktask on: time, CPU time, TLB shootdowns."""
+    table = load(path, ('how', 'layout', 'mib', 'with'))
+    print('Teardowns that helpers are no help for, or that others suffer from: time and CPU'
+          ' time in ms, and\nTLB shootdowns; median and [quartiles].\n')
+    columns = (('time', 'ns', 1e6), ('CPU time', 'usage_usec', 1e3),
+               ('shootdowns', 'shootdowns', 1))
+    for key, modes in table.items():
+        off, on = modes['off'], modes['on']
+        print(f'{" ".join(key).strip()} ({len(off)} pairs)')
+        for name, field, unit in columns:
+            faster = (f'  off/on {ratio(off, on, field=field):5.2f}'
+                      if field != 'shootdowns' else '')
+            print(f'    {name:10} off {spread(values(off, field, unit)):>24}'
+                  f'  on {spread(values(on, field, unit)):>24}{faster}')
+    print()
+
+
 def main():
     """Report whatever was measured."""
     where = sys.argv[1]
@@ -230,6 +248,8 @@ def main():
         plot_speed(report_speed(os.path.join(where, 'speed.csv')), where)
     if there('small-stock.csv'):
         report_small(where)
+    if there('harm.csv'):
+        report_harm(os.path.join(where, 'harm.csv'))
     if there('quota.csv'):
         report_quota(os.path.join(where, 'quota.csv'))
     if there('executed.csv'):

@@ -2,7 +2,7 @@
 /*
  * Map memory, use it, and measure one way of giving it back, in nanoseconds.
  *
- * usage: teardown [-w] [-c] HOW LAYOUT KIB [TIMES]
+ * usage: teardown [-w] [-c] [-b N] HOW LAYOUT KIB [TIMES]
  *
  * HOW:
  *   munmap	one munmap() of the whole
@@ -12,21 +12,27 @@
  *   exit	the exit of a process that has the memory, from the word to exit
  *		until it can be waited for
  *   exits	the same of two processes at once, each of which has half of it
+ *   exits8	and of eight
+ *   reaped	as exit, but by SIGKILL, with process_mrelease() beside it
  * LAYOUT: see layouts[]. KIB of it are in use, however large the range is.
  *
  * -w: say "ready" when the memory is in use, and wait for a line on stdin.
  * -c: print the CPU time that the caller used for it as well; not for exit.
+ * -b N: N more threads run meanwhile, on the CPUs from 1 on; not for exit.
  *
  * With TIMES it is done that many times and the median is printed.
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,6 +53,8 @@ struct layout {
 	int		flags;		/* for mmap() */
 	int		advice;
 	int		(*file)(void);	/* opens what is mapped, or NULL */
+	bool		common;		/* each of several processes has all of it */
+	bool		swapped;
 };
 
 #define ANON		(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -55,18 +63,20 @@ static int disk_file(void);
 static int shared_memory(void);
 
 static const struct layout layouts[] = {
-	{ "pages",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "thp",	PAGE,		0, 0, ANON, MADV_HUGEPAGE, NULL },
-	{ "sparse16",	PAGE * 16,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "sparse64",	PAGE * 64,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "sparse512",	PAGE * 512,	0, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "vmas",	PAGE,	1UL << 20, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "mixed",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL },
-	{ "shmem",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, shared_memory },
+	{ "pages",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "swapped",	PAGE, 0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, true },
+	{ "thp",	PAGE,		0, 0, ANON, MADV_HUGEPAGE, NULL, false, false },
+	{ "sparse16",	PAGE * 16,	0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "sparse64",	PAGE * 64,	0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "sparse512",	PAGE * 512,	0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "vmas",	PAGE,	1UL << 20, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "mixed",	PAGE,		0, 0, ANON, MADV_NOHUGEPAGE, NULL, false, false },
+	{ "shmem",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, shared_memory, false, false },
+	{ "common", PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, shared_memory, true, false },
 	/* Long to tear down, and small */
-	{ "aliases",	PAGE, 0, ALIAS, MAP_SHARED, MADV_NORMAL, shared_memory },
-	{ "file",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, disk_file },
-	{ "cow",	PAGE, 0, 0, MAP_PRIVATE, MADV_NORMAL, disk_file },
+	{ "aliases",	PAGE, 0, ALIAS, MAP_SHARED, MADV_NORMAL, shared_memory, false, false },
+	{ "file",	PAGE, 0, 0, MAP_SHARED, MADV_NORMAL, disk_file, false, false },
+	{ "cow",	PAGE, 0, 0, MAP_PRIVATE, MADV_NORMAL, disk_file, false, false },
 };
 
 /* A mapping that is to be given back */
@@ -216,6 +226,37 @@ static void use(struct range *range)
 		else
 			range->start[at] = 1;
 	}
+	if (range->layout->swapped &&
+	    madvise(range->start, range->size, MADV_PAGEOUT))
+		err(1, "MADV_PAGEOUT");
+}
+
+static void *keep_busy(void *arg)
+{
+	unsigned long *loops = arg;
+
+	for (;;)
+		__atomic_fetch_add(loops, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void start_busy_threads(int nr)
+{
+	static unsigned long loops[CPU_SETSIZE];
+	int cpu;
+
+	for (cpu = 1; cpu <= nr; cpu++) {
+		pthread_attr_t attr;
+		pthread_t thread;
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		pthread_attr_init(&attr);
+		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+		if (pthread_create(&thread, &attr, keep_busy, &loops[cpu]))
+			errx(1, "no thread on CPU %d", cpu);
+	}
 }
 
 static void ready(void)
@@ -268,12 +309,15 @@ static const struct {
 	const char	*name;
 	void		(*func)(struct range *range);
 	int		processes;	/* that exit, without @func */
+	bool		reaped;
 } ways[] = {
-	{ "munmap",	do_munmap,	0 },
-	{ "dontneed",	do_dontneed,	0 },
-	{ "halves",	do_halves,	0 },
-	{ "exit",	NULL,		1 },
-	{ "exits",	NULL,		2 },
+	{ "munmap",	do_munmap,	0, false },
+	{ "dontneed",	do_dontneed,	0, false },
+	{ "halves",	do_halves,	0, false },
+	{ "exit",	NULL,		1, false },
+	{ "exits",	NULL,		2, false },
+	{ "exits8",	NULL,		8, false },
+	{ "reaped",	NULL,		1, true },
 };
 
 static long long measure_here(struct range *range, int way)
@@ -312,7 +356,7 @@ static void say(int fd)
  * Starts a process that waits for a word, and does not return before that has
  * its memory in use.
  */
-static void start_to_exit(struct range *range, int go)
+static pid_t start_to_exit(struct range *range, int go)
 {
 	pid_t pid;
 	int up[2];
@@ -333,27 +377,47 @@ static void start_to_exit(struct range *range, int go)
 	close(up[1]);
 	hear(up[0]);
 	close(up[0]);
+	return pid;
 }
 
-static long long measure_exit(const struct range *whole, int nr)
+static void kill_and_reap(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+
+	if (pidfd < 0)
+		err(1, "pidfd_open");
+	kill(pid, SIGKILL);
+	/* It fails where nothing is left to do. */
+	syscall(SYS_process_mrelease, pidfd, 0);
+	close(pidfd);
+}
+
+static long long measure_exit(const struct range *whole, int way)
 {
 	struct range part = *whole;
 	size_t stride = part.layout->stride;
-	int go[2], i, status;
+	int go[2], i, status, nr = ways[way].processes;
+	int wanted = ways[way].reaped ? SIGKILL : 0;
 	long long start;
+	pid_t pid = 0;
 
-	part.size -= part.size % (nr * stride);
-	part.size /= nr;
+	if (!part.layout->common) {
+		part.size -= part.size % (nr * stride);
+		part.size /= nr;
+	}
 	if (pipe(go))
 		err(1, "pipe");
 	for (i = 0; i < nr; i++)
-		start_to_exit(&part, go[0]);
+		pid = start_to_exit(&part, go[0]);
 	ready();
 	start = now();
+	if (ways[way].reaped)
+		kill_and_reap(pid);
+	else
+		for (i = 0; i < nr; i++)
+			say(go[1]);
 	for (i = 0; i < nr; i++)
-		say(go[1]);
-	for (i = 0; i < nr; i++)
-		if (wait(&status) < 0 || status)
+		if (wait(&status) < 0 || status != wanted)
 			errx(1, "a process that was to exit failed");
 	start = now() - start;
 
@@ -383,14 +447,18 @@ int main(int argc, char **argv)
 {
 	long long *samples;
 	struct range range;
-	int way, i, times;
+	int way, i, times, option, busy = 0;
 
-	for (; argc > 1 && argv[1][0] == '-'; argv++, argc--) {
-		wait_for_word |= !strcmp(argv[1], "-w");
-		want_cpu_time |= !strcmp(argv[1], "-c");
+	while ((option = getopt(argc, argv, "wcb:")) != -1) {
+		wait_for_word |= option == 'w';
+		want_cpu_time |= option == 'c';
+		if (option == 'b')
+			busy = atoi(optarg);
 	}
+	argv += optind - 1;
+	argc -= optind - 1;
 	if (argc < 4 || argc > 5)
-		errx(2, "usage: teardown [-w] [-c] HOW LAYOUT KIB [TIMES]");
+		errx(2, "usage: teardown [-w] [-c] [-b N] HOW LAYOUT KIB [TIMES]");
 
 	way = find_way(argv[1]);
 	range.layout = find_layout(argv[2]);
@@ -401,11 +469,12 @@ int main(int argc, char **argv)
 	if (!samples || times < 1 || !range.size)
 		errx(2, "KIB and TIMES have to be numbers above 0");
 
+	start_busy_threads(busy);
 	range.fd = make_file(range.layout, range.size);
 	for (i = 0; i < times; i++)
 		samples[i] = ways[way].func ?
 			     measure_here(&range, way) :
-			     measure_exit(&range, ways[way].processes);
+			     measure_exit(&range, way);
 	qsort(samples, times, sizeof(*samples), compare);
 	printf("%lld", samples[times / 2]);
 	if (want_cpu_time)
