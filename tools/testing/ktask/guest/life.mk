@@ -6,6 +6,7 @@
 objects := $(patsubst sources/%.i,%.o,$(wildcard sources/*.i))
 words := $(objects:.o=.words)
 
+.PHONY: all
 all: all.o all.words sources.tar.gz
 
 %.o: sources/%.i
