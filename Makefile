@@ -4,9 +4,9 @@
 
 KT := tools/testing/ktask
 VARIANT ?= default
-SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup noktask runner demo
+SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup runner demo
 QUICK_SUITES := tap input lint user kunit selftests
-MATRIX_SUITES := preempt rt poison cgroup-v1
+MATRIX_SUITES := noktask preempt rt poison cgroup-v1
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
 

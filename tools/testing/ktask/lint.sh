@@ -103,35 +103,64 @@ objects()
 	files 'kernel/*.c' 'mm/*.c' 'fs/*.c' 'drivers/*.c' 'lib/*.c' | sed 's/\.c$/.o/'
 }
 
-# Compiled apart, so that the other builds keep their objects. Only what is said
-# about files of ours counts: headers of Linux are not ours to judge.
-# sparse knows nothing of guard(), and takes each for a lock not given back;
-# lockdep does that check in the debug kernel.
-compile_strictly()
+# Those of files of Linux that patches change.
+patched_objects()
 {
-	local dir log=$KT_TMP/strict.log o
+	files 'patches/*.patch' | (cd "$KT_TOP" && xargs sed -n 's:^+++ b/\(.*\)\.c$:\1.o:p') | sort -u
+}
 
-	dir=$(variant_dir lint)
-	for o in $(objects); do
-		rm -f "$dir/$o"
-	done
-	# shellcheck disable=SC2046 # one word per object
-	make -C "$tree" O="$dir" -j"$KT_JOBS" W=1 C=2 CF=-Wno-context $(objects) >"$log" 2>&1 </dev/null || {
+# compile VARIANT LOG ARGUMENTS... OBJECTS...: apart, so that the other builds keep
+# their objects.
+compile()
+{
+	local dir log=$2
+
+	dir=$(variant_dir "$1")
+	shift 2
+	make -C "$tree" O="$dir" -j"$KT_JOBS" "$@" >"$log" 2>&1 </dev/null || {
 		tail -n 20 "$log"
 		return 1
 	}
+}
+
+# Only what is said about files of ours counts: headers of Linux are not ours to
+# judge. sparse knows nothing of guard(), and takes each for a lock not given
+# back; lockdep does that check in the debug kernel.
+compile_strictly()
+{
+	local log=$KT_TMP/strict.log o
+
+	for o in $(objects); do
+		rm -f "$(variant_dir lint)/$o"
+	done
+	# shellcheck disable=SC2046 # one word per object
+	compile lint "$log" W=1 C=2 CF=-Wno-context $(objects) || return 1
 	grep -F "$(objects | sed 's/\.o$/.c:/'; files 'include/*.h' 'kernel/*.h' 'mm/*.h' | sed 's/$/:/')" "$log" |
 		grep -E 'warning|error' || return 0
 	return 1
 }
 
+# A whole kernel without ktask is a long build, and for test-matrix.
+compile_without_ktask()
+{
+	# shellcheck disable=SC2046 # one word per object
+	compile lint-noktask "$KT_TMP/noktask.log" KCFLAGS=-Werror $(patched_objects)
+}
+
+prepare_to_compile()
+{
+	mkdir -p "$(variant_dir "$1")"
+	"$KT_DIR/config.sh" "$1" "$tree"
+	step "preparing to compile for $1" "$(kt_home)/log/$1.log" \
+		make -C "$tree" O="$(variant_dir "$1")" -j"$KT_JOBS" prepare
+}
+
 lint_objects()
 {
-	mkdir -p "$(variant_dir lint)"
-	"$KT_DIR/config.sh" lint "$tree"
-	step "preparing to compile strictly" "$(kt_home)/log/lint.log" \
-		make -C "$tree" O="$(variant_dir lint)" -j"$KT_JOBS" prepare
+	prepare_to_compile lint
 	case_of "sparse and W=1 are silent" compile_strictly
+	prepare_to_compile lint-noktask
+	case_of "what patches change compiles with ktask compiled out" compile_without_ktask
 }
 
 kernel_doc()

@@ -19,7 +19,7 @@ variant_fragments()
 	poison)		echo base ktask poison ;;
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;
-	noktask)	echo base noktask ;;
+	noktask | lint-noktask)	echo base noktask ;;
 	stock)		echo base ;;
 	stock-debug)	echo base locks debug ;;
 	*)		die "no variant $1; there are: $KT_VARIANTS" ;;
