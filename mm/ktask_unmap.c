@@ -42,7 +42,6 @@
  */
 #include <linux/hugetlb.h>
 #include <linux/ktask.h>
-#include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/mmu_notifier.h>
@@ -54,6 +53,7 @@
 
 #include "internal.h"
 #include "ktask_unmap.h"
+#include "ktask_unmap_range.h"
 
 /*
  * The most that one chunk has, however sparse the range has been so far: a
@@ -71,18 +71,12 @@
 #endif
 
 /**
- * struct ktask_unmap - a range of addresses to unmap
- * @mm: the address space
+ * struct ktask_unmap - the job
+ * @range: what to unmap
  * @tlb: the caller's gather, which it uses for its own chunks
  * @fullmm: nobody uses the address space any more
  * @private: no other CPU used it when the task started
  * @caller: the task that calls ktask_run()
- * @vma: the only VMA, or NULL if there may be more
- * @tree: the VMAs otherwise: those of @mm by address, or detached ones by
- *	number
- * @tree_end: number of detached VMAs
- * @start: first address
- * @end: address past the last; no VMA that ends above it belongs to the job
  * @details: what to zap
  * @handed_out: where the chunks that were handed out end
  *
@@ -90,225 +84,21 @@
  * iterators protects.
  */
 struct ktask_unmap {
-	struct mm_struct	*mm;
-	struct mmu_gather	*tlb;
-	bool			fullmm;
-	bool			private;
-	struct task_struct	*caller;
-	struct vm_area_struct	*vma;
-	struct maple_tree	*tree;
-	unsigned long		tree_end;
-	unsigned long		start;
-	unsigned long		end;
-	struct zap_details	*details;
-	unsigned long		handed_out;
+	struct ktask_unmap_range	range;
+	struct mmu_gather		*tlb;
+	bool				fullmm;
+	bool				private;
+	struct task_struct		*caller;
+	struct zap_details		*details;
+	unsigned long			handed_out;
 };
-
-/* VMAs that only the caller handles, as a whole; DAX may map huge PUDs. */
-static bool ktask_unmap_serial(struct vm_area_struct *vma)
-{
-	return is_vm_hugetlb_page(vma) || vma_is_dax(vma) ||
-	       (vma->vm_flags & VM_PFNMAP);
-}
-
-/*
- * A maple state needs its tree's lock or RCU. The tree does not change, so
- * dropping RCU between two steps does no harm.
- *
- * All VMAs up to @last belong to the job, so a mark of a failed fork() or a VMA
- * of another mm cannot be among them. To leave memory mapped is harmless compared
- * with zapping that of another process.
- */
-static struct vm_area_struct *ktask_unmap_find(const struct ktask_unmap *unmap,
-					       struct ma_state *mas,
-					       unsigned long last)
-{
-	struct vm_area_struct *vma;
-
-	rcu_read_lock();
-	vma = mas_find(mas, last);
-	rcu_read_unlock();
-
-	if (WARN_ON_ONCE(xa_is_zero(vma) || (vma && vma->vm_mm != unmap->mm)))
-		return NULL;
-	return vma;
-}
-
-/* Index of the first detached VMA that ends above @addr; bisects. */
-static unsigned long ktask_unmap_index(const struct ktask_unmap *unmap,
-				       unsigned long addr)
-{
-	unsigned long low = 0, high = unmap->tree_end;
-
-	while (low < high) {
-		unsigned long mid = low + (high - low) / 2;
-		struct vm_area_struct *vma = mtree_load(unmap->tree, mid);
-
-		if (vma->vm_end > addr)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
-}
-
-/* Walks the VMAs that end above an address, in order */
-struct ktask_unmap_walk {
-	const struct ktask_unmap	*unmap;
-	struct ma_state			mas;
-	unsigned long			last;
-	bool				started;
-};
-
-static void ktask_unmap_walk_init(struct ktask_unmap_walk *walk,
-				  const struct ktask_unmap *unmap,
-				  unsigned long addr)
-{
-	unsigned long index = addr;
-
-	walk->unmap = unmap;
-	walk->started = false;
-	if (unmap->vma)
-		return;
-
-	walk->last = unmap->end - 1;
-	if (unmap->tree != &unmap->mm->mm_mt) {
-		index = ktask_unmap_index(unmap, addr);
-		walk->last = unmap->tree_end - 1;
-	}
-	mas_init(&walk->mas, unmap->tree, index);
-}
-
-/* The next VMA that chunks are made of, or NULL. */
-static struct vm_area_struct *ktask_unmap_next(struct ktask_unmap_walk *walk)
-{
-	const struct ktask_unmap *unmap = walk->unmap;
-	struct vm_area_struct *vma;
-
-	if (unmap->vma) {
-		vma = walk->started ? NULL : unmap->vma;
-		walk->started = true;
-		return vma;
-	}
-
-	do {
-		if (walk->mas.index > walk->last)
-			return NULL;
-		vma = ktask_unmap_find(unmap, &walk->mas, walk->last);
-	} while (vma && ktask_unmap_serial(vma));
-
-	return vma && vma->vm_start < unmap->end ? vma : NULL;
-}
-
-/* PMDs in use that a walk has passed, from the lowest address on */
-struct ktask_unmap_cursor {
-	unsigned long	addr;
-	size_t		bytes;		/* what they map, PMD_SIZE each */
-	size_t		huge;		/* how many of them are huge pages */
-};
-
-/* The next PUD of the table that @pudp is in which is in use, or @end */
-static unsigned long ktask_unmap_find_pud(pud_t *pudp, unsigned long addr,
-					  unsigned long end)
-{
-	while (addr < end && pud_none(pudp_get(pudp++)))
-		addr = pud_addr_end(addr, end);
-	return addr;
-}
-
-/*
- * Advance within a PMD table to its end or until @bytes are passed, and from
- * there to the next PMD in use. As looking costs something too, a table that has
- * none is as good as one.
- */
-static void ktask_unmap_step_pmds(struct ktask_unmap_cursor *cursor, pud_t *pudp,
-				  unsigned long end, size_t bytes)
-{
-	pmd_t *pmdp = pmd_offset(pudp, cursor->addr);
-	size_t before = cursor->bytes;
-	unsigned long addr;
-
-	for (addr = cursor->addr; addr < end; addr = pmd_addr_end(addr, end)) {
-		pmd_t pmd = pmdp_get_lockless(pmdp++);
-
-		if (pmd_none(pmd))
-			continue;
-		if (cursor->bytes >= bytes)
-			break;
-		cursor->bytes += PMD_SIZE;
-		cursor->huge += pmd_leaf(pmd);
-	}
-	if (cursor->bytes == before)
-		cursor->bytes += PMD_SIZE;
-	cursor->addr = addr;
-}
-
-/*
- * Advance past the PMDs in use of the next PMD table, no further than @end, and
- * until @bytes are passed. Returns false if there is no PMD table any more.
- *
- * Page tables that a range has are freed by its owner only, when all is
- * unmapped, but for PTE tables that khugepaged retracts, hence no look below a
- * PMD. A PUD that is not present may still be something, of hugetlbfs: a page
- * that migrates or is poisoned, or a marker.
- */
-static bool ktask_unmap_step(struct mm_struct *mm,
-			     struct ktask_unmap_cursor *cursor,
-			     unsigned long end, size_t bytes)
-{
-	unsigned long next;
-
-	/* Levels that are folded end where the one above them does. */
-	for (; cursor->addr < end; cursor->addr = next) {
-		pgd_t *pgd = pgd_offset(mm, cursor->addr);
-		p4d_t *p4d;
-		pud_t *pudp, pud;
-
-		next = pgd_addr_end(cursor->addr, end);
-		if (pgd_none(pgdp_get(pgd)))
-			continue;
-		p4d = p4d_offset(pgd, cursor->addr);
-		next = p4d_addr_end(cursor->addr, next);
-		if (p4d_none(p4dp_get(p4d)))
-			continue;
-		cursor->addr = ktask_unmap_find_pud(pud_offset(p4d, cursor->addr),
-						    cursor->addr, next);
-		if (cursor->addr == next)
-			continue;
-		pudp = pud_offset(p4d, cursor->addr);
-		next = pud_addr_end(cursor->addr, next);
-		pud = pudp_get(pudp);
-		/* VMAs that have pages of this size are unmapped serially. */
-		if (!pud_present(pud) || pud_leaf(pud))
-			continue;
-		ktask_unmap_step_pmds(cursor, pudp, next, bytes);
-		return true;
-	}
-	return false;
-}
-
-/* Add what has page tables in a part of the range that has no hugetlb. */
-static void ktask_unmap_count(const struct ktask_unmap *unmap,
-			      struct ktask_unmap_cursor *cursor,
-			      unsigned long start, unsigned long end)
-{
-	end = min(end, unmap->mm->task_size);
-	if (start >= end)
-		return;
-	cursor->addr = round_down(start, PMD_SIZE);
-	while (ktask_unmap_step(unmap->mm, cursor, end, SIZE_MAX))
-		cond_resched();
-}
 
 static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 {
 	struct ktask_unmap_cursor cursor = { .addr = (unsigned long)position };
 	struct ktask_unmap *unmap = arg;
-	unsigned long end = min(unmap->end, unmap->mm->task_size);
 
-	while (cursor.bytes < nsteps &&
-	       ktask_unmap_step(unmap->mm, &cursor, end, nsteps))
-		;
+	ktask_unmap_advance(&unmap->range, &cursor, nsteps);
 	unmap->handed_out = cursor.addr;
 	return (void *)cursor.addr;
 }
@@ -358,12 +148,12 @@ static void ktask_unmap_chunk(struct mmu_gather *tlb,
 	struct ktask_unmap_walk walk;
 	struct vm_area_struct *vma;
 
-	start = max(start, unmap->start);
-	end = min(end, unmap->end);
+	start = max(start, unmap->range.start);
+	end = min(end, unmap->range.end);
 	if (start >= end)
 		return;
 
-	ktask_unmap_walk_init(&walk, unmap, start);
+	ktask_unmap_walk_init(&walk, &unmap->range, start);
 	while ((vma = ktask_unmap_next(&walk)) && vma->vm_start < end) {
 		unsigned long first = max(vma->vm_start, start);
 		unsigned long last = min(vma->vm_end, end);
@@ -395,10 +185,10 @@ static void ktask_unmap_by_caller(const struct ktask_unmap *unmap, void *start,
 
 	do {
 		if (ktask_nr_helpers()) {
-			ktask_unmap_leave_mm(unmap->mm);
+			ktask_unmap_leave_mm(unmap->range.mm);
 			out = true;
 		} else if (out) {
-			ktask_unmap_return_to_mm(unmap->mm);
+			ktask_unmap_return_to_mm(unmap->range.mm);
 			out = false;
 		}
 		ktask_unmap_chunk(unmap->tlb, unmap, (unsigned long)start,
@@ -414,9 +204,9 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 	struct mmu_gather tlb;
 
 	if (unmap->fullmm)
-		tlb_gather_mmu_fullmm(&tlb, unmap->mm);
+		tlb_gather_mmu_fullmm(&tlb, unmap->range.mm);
 	else
-		tlb_gather_mmu(&tlb, unmap->mm);
+		tlb_gather_mmu(&tlb, unmap->range.mm);
 	do {
 		ktask_unmap_chunk(&tlb, unmap, (unsigned long)start,
 				  (unsigned long)end);
@@ -440,7 +230,7 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
 /* Is there no other CPU that a flush would interrupt? */
 static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
 {
-	struct mm_struct *mm = unmap->mm;
+	struct mm_struct *mm = unmap->range.mm;
 
 	return unmap->fullmm || atomic_read(&mm->mm_users) <= 1 ||
 	       cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
@@ -470,15 +260,15 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 	if (ktask_eager())
 		return INT_MAX;
 	if (counted->bytes < KTASK_UNMAP_FLOOR ||
-	    get_mm_counter(unmap->mm, MM_SWAPENTS) > get_mm_rss(unmap->mm))
+	    get_mm_counter(unmap->range.mm, MM_SWAPENTS) > get_mm_rss(unmap->range.mm))
 		return 1;
-	if (unmap->fullmm && mm_tlb_flush_nested(unmap->mm))
+	if (unmap->fullmm && mm_tlb_flush_nested(unmap->range.mm))
 		return 1;
 	if (unmap->private)
 		return INT_MAX;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
-	entries = min(small, get_mm_rss(unmap->mm)) + counted->huge;
+	entries = min(small, get_mm_rss(unmap->range.mm)) + counted->huge;
 	return 1 + min(entries / KTASK_UNMAP_GATHER, INT_MAX - 1UL);
 }
 
@@ -488,7 +278,7 @@ static void ktask_unmap_run(struct ktask_unmap *unmap,
 {
 	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunks, unmap, PMD_SIZE);
 
-	unmap->handed_out = round_down(unmap->start, PMD_SIZE);
+	unmap->handed_out = round_down(unmap->range.start, PMD_SIZE);
 	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
 	ktask_ctl_set_max_threads(&ctl, threads);
 	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
@@ -497,10 +287,10 @@ static void ktask_unmap_run(struct ktask_unmap *unmap,
 	ktask_run((void *)unmap->handed_out, counted->bytes, &ctl);
 
 	/* Page tables that came into being meanwhile, beside or below us. */
-	if (unmap->handed_out < unmap->end)
+	if (unmap->handed_out < unmap->range.end)
 		ktask_unmap_chunk(unmap->tlb, unmap, unmap->handed_out,
-				  unmap->end);
-	ktask_unmap_return_to_mm(unmap->mm);
+				  unmap->range.end);
+	ktask_unmap_return_to_mm(unmap->range.mm);
 }
 
 /* Is there enough memory for a task? */
@@ -518,40 +308,6 @@ static bool ktask_unmap_is_large(struct mm_struct *mm)
 	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;
 }
 
-/*
- * Find out which VMAs belong to the job: those that unmap_vmas() would visit, in
- * its order, from @vma to the end of the tree or to a mark. dup_mmap() leaves a
- * mark where it failed. It starts with a copy of the parent's tree and replaces
- * VMA by VMA, so those behind the mark are the parent's own.
- *
- * Sets where the job ends, and counts what has page tables there but for VMAs
- * that the caller handles as a whole. Returns true if there are such.
- */
-static bool ktask_unmap_collect(struct ktask_unmap *unmap, struct ma_state mas,
-				struct vm_area_struct *vma,
-				unsigned long tree_end,
-				struct ktask_unmap_cursor *counted)
-{
-	unsigned long start = unmap->start, last_end;
-	bool serial = false;
-
-	do {
-		last_end = vma->vm_end;
-		if (ktask_unmap_serial(vma)) {
-			ktask_unmap_count(unmap, counted, start,
-					  vma->vm_start);
-			start = vma->vm_end;
-			serial = true;
-		}
-		cond_resched();
-		vma = mas_find(&mas, tree_end - 1);
-	} while (vma && !xa_is_zero(vma));
-
-	unmap->end = min(unmap->end, last_end);
-	ktask_unmap_count(unmap, counted, start, unmap->end);
-	return serial;
-}
-
 /* Unmap the VMAs that concern the caller as a whole. */
 static void ktask_unmap_whole_vmas(struct ktask_unmap *unmap,
 				   struct ma_state mas,
@@ -559,7 +315,7 @@ static void ktask_unmap_whole_vmas(struct ktask_unmap *unmap,
 				   unsigned long tree_end, bool mm_wr_locked)
 {
 	do {
-		unsigned long first = unmap->start, last = unmap->end;
+		unsigned long first = unmap->range.start, last = unmap->range.end;
 
 		if (ktask_unmap_serial(vma)) {
 			hugetlb_zap_begin(vma, &first, &last);
@@ -594,13 +350,15 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 			struct zap_details *details, bool mm_wr_locked)
 {
 	struct ktask_unmap unmap = {
-		.mm = tlb->mm,
+		.range = {
+			.mm = tlb->mm,
+			.tree = mas->tree,
+			.tree_end = tree_end,
+			.start = max(start, vma->vm_start),
+			.end = end,
+		},
 		.tlb = tlb,
 		.caller = current,
-		.tree = mas->tree,
-		.tree_end = tree_end,
-		.start = max(start, vma->vm_start),
-		.end = end,
 		.details = details,
 		.fullmm = tlb->fullmm,
 	};
@@ -613,7 +371,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		return false;
 	if (!ktask_unmap_is_large(tlb->mm))
 		return false;
-	serial = ktask_unmap_collect(&unmap, *mas, vma, tree_end, &counted);
+	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end, &counted);
 	unmap.private = ktask_unmap_is_private(&unmap);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)
@@ -624,7 +382,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 				       mm_wr_locked);
 		/* Their page tables are still there. */
 		counted = (struct ktask_unmap_cursor){ };
-		ktask_unmap_count(&unmap, &counted, unmap.start, unmap.end);
+		ktask_unmap_count(&unmap.range, &counted, unmap.range.start, unmap.range.end);
 	}
 	ktask_unmap_run(&unmap, &counted, threads);
 	return true;
@@ -650,19 +408,21 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 	struct mmu_notifier_range range;
 	struct mmu_gather tlb;
 	struct ktask_unmap unmap = {
-		.mm = vma->vm_mm,
+		.range = {
+			.mm = vma->vm_mm,
+			.vma = vma,
+			.start = start,
+			.end = end,
+		},
 		.tlb = &tlb,
 		.caller = current,
-		.vma = vma,
-		.start = start,
-		.end = end,
 	};
 	unsigned int threads;
 
 	mmap_assert_locked(vma->vm_mm);
 	if (ktask_unmap_serial(vma) || !ktask_unmap_is_large(vma->vm_mm))
 		return false;
-	ktask_unmap_count(&unmap, &counted, start, end);
+	ktask_unmap_count(&unmap.range, &counted, start, end);
 	unmap.private = ktask_unmap_is_private(&unmap);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Remove the work tree, the builds and the results of this checkout. What
-# checkouts share stays: the untouched Linux tree and the root file system.
+# checkouts share stays: the untouched Linux tree, the root file system, and what ccache
+# has kept.
 
 . "$(dirname "$0")/lib.sh"
 

@@ -34,7 +34,7 @@ files()
 shell_files()
 {
 	files | while read -r f; do
-		head -n 1 "$KT_TOP/$f" | grep -q '^#!.*sh$' && echo "$f"
+		head -n 3 "$KT_TOP/$f" | grep -q '^#!.*sh$\|^# shellcheck shell=' && echo "$f"
 	done
 }
 

@@ -38,20 +38,23 @@ patches()
 	find "$KT_TOP/patches/6.12" -name '*.patch' 2>/dev/null | sort
 }
 
+# Files of another Linux may be older than what was built of this one, and look
+# as if nothing had changed; so that goes, too.
 make_tree()
 {
 	[ "$(cat "$home/pristine" 2>/dev/null)" != "$pristine" ] || return 0
-	rm -rf "$tree" "$manifest"
+	rm -rf "$home"/{pristine,build,kconfig,headers,selftests} "$tree" "$manifest"
 	cp -al "$pristine" "$tree"
 	echo "$pristine" >"$home/pristine"
 }
 
-# A tree named with KSRC may have changed since: follow it, but for our files.
+# A tree named with KSRC may have changed since: follow it, but for our files. What
+# is new here is new to make, however old it was there.
 follow_ksrc()
 {
 	[ -n "${KSRC:-}" ] || return 0
 	sed 's|^|/|' "$manifest" >"$home/exclude" 2>/dev/null || :>"$home/exclude"
-	rsync -a --delete --exclude-from="$home/exclude" "$pristine/" "$tree/" >/dev/null
+	rsync -a --checksum --no-times --delete --exclude-from="$home/exclude" "$pristine/" "$tree/" >/dev/null
 }
 
 stage_overlay()

@@ -57,16 +57,20 @@ build()
 	local c
 
 	make -C "$tree" O="$headers" headers
-	rm -rf "$out/payload"
-	mkdir -p "$out/payload"
+	rm -rf "$out/payload.new"
+	mkdir -p "$out/payload.new"
 	for c in "${collections[@]}"; do
 		[ -d "$tree/tools/testing/selftests/$c" ] || continue
 		mkdir -p "$out/build/$c"
 		selftest_make "$c" -j"$KT_JOBS" all
-		selftest_make "$c" install INSTALL_PATH="$out/payload/$c"
+		selftest_make "$c" install INSTALL_PATH="$out/payload.new/$c"
 		selftest_make "$c" -s --no-print-directory emit_tests COLLECTION="$c" |
-			grep "^$c:" >>"$out/payload/list"
+			grep "^$c:" >>"$out/payload.new/list"
 	done
+	# Another suite of this checkout may be copying it.
+	rm -rf "$out/payload.old"
+	[ ! -d "$out/payload" ] || mv "$out/payload" "$out/payload.old"
+	mv "$out/payload.new" "$out/payload"
 }
 
 lock_home

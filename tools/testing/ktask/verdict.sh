@@ -11,8 +11,10 @@
 # in the middle of a line:
 KT_TROUBLE='Kernel panic - not|Oops(:| [[]#)|Unable to handle kernel|(^|[^A-Za-z])BUG: |'
 KT_TROUBLE+='INFO: task .* blocked for more|INFO: trying to register non-static key|'
-KT_TROUBLE+='INFO: lockdep is turned off|INFO: .*detected stall|UBSAN: |'
+KT_TROUBLE+='INFO: lockdep is turned off|INFO: .*detected (expedited )?stall|UBSAN: |'
 KT_TROUBLE+='kmemleak: [1-9][0-9]* new suspected|ktask-kmemleak: unreferenced|'
+KT_TROUBLE+='Kernel memory leak detector disabled|(Bad|Unused) swap (file|offset) entry|'
+KT_TROUBLE+='pagealloc: (memory corruption|single bit error)|'
 KT_TROUBLE+='Out of memory and no killable|list_(add|del) corruption|refcount_t: |'
 KT_TROUBLE+='ODEBUG: .*[(]active state|Fixing recursive fault|'
 # These begin a message. What tells of a mitigation has something before it.

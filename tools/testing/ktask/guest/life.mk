@@ -3,6 +3,9 @@
 # A build's mix of processes: compilers, and small ones around them. The sources are
 # programs, so some names are defined more than once.
 
+# What comes out is compared with what came out on the host.
+export LC_ALL := C
+
 objects := $(patsubst sources/%.i,%.o,$(wildcard sources/*.i))
 words := $(objects:.o=.words)
 

@@ -11,6 +11,7 @@
 [ -v ours_arguments ] || ours_arguments=()
 
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$KT_DIR/accel.sh"
 
 built=$("$KT_DIR/selftests.sh" stock)
 stock=$("$KT_DIR/build.sh" stock)
@@ -48,8 +49,10 @@ key_of()
 	{
 		echo "$@"
 		"$KT_DIR/rootfs.sh"
-		cat "$stock" "$KT_DIR/vm.sh" "$KT_DIR/tap.awk"
-		(cd "${!#}" && find . -type f | sort | xargs cat)
+		accel_choose "$stock"
+		qemu-system-x86_64 --version
+		cat "$stock" "$KT_DIR"/{vm,accel,verdict}.sh "$KT_DIR/tap.awk"
+		(cd "${!#}" && find . -type f | sort | xargs sha256sum)
 	} | hash_of
 }
 
@@ -94,7 +97,7 @@ compare()
 	shift 2
 	results=$(kt_home)/log/$against-$name
 	dir=$(selftests_payload "$against-$name" "$built" "$variant" "$pattern")
-	set -- "$name" --cpus 4 --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"
+	set -- "$name" --cpus 4 --mem 4G --timeout $((450 * $(slowness "$variant"))) "$@" "$dir"
 	run_on_stock "$@" >"$results-stock.cases"
 	echo "none" >"$results-ours.cases"
 	for try in 1 2 3; do

@@ -110,6 +110,12 @@ Oops [#1]
 INFO: task sh:1 blocked for more than 120 seconds.
 rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
 rcu: INFO: rcu_preempt self-detected stall on CPU
+rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-...D } 100 jiffies s: 77 root: 0x2/.
+kmemleak: Kernel memory leak detector disabled
+swap_info_get: Bad swap file entry 3fffffffffff
+_swap_info_get: Unused swap offset entry 00000077
+pagealloc: memory corruption
+pagealloc: single bit error
 refcount_t: underflow; use-after-free.
 ODEBUG: free active (active state 0) object: 0000000000000000 object type: timer_list hint: 0x0
 LINES
