@@ -63,19 +63,23 @@
  */
 #define KTASK_UNMAP_CHUNK_MAX	max(SZ_64M, PMD_SIZE)
 
+/* The most that a helper puts off where it takes much of its time to free pages */
+#define KTASK_UNMAP_PUT_OFF_MAX	SZ_256M
+
 /* Entries that an mmu_gather has room for: then it flushes */
-#ifdef CONFIG_MMU_GATHER_NO_GATHER
-#define KTASK_UNMAP_GATHER	1UL
-#else
 #define KTASK_UNMAP_GATHER	(MAX_GATHER_BATCH_COUNT * MAX_GATHER_BATCH)
-#endif
+
+/*
+ * So large a part of the pages may be in swap where ktask does not find out
+ * whether helpers gain.
+ */
+#define KTASK_UNMAP_SWAPPED	8
 
 /**
  * struct ktask_unmap - the job
  * @range: what to unmap
  * @tlb: the caller's gather, which it uses for its own chunks
  * @fullmm: nobody uses the address space any more
- * @private: no other CPU used it when the task started
  * @caller: the task that calls ktask_run()
  * @details: what to zap
  * @handed_out: where the chunks that were handed out end
@@ -87,7 +91,6 @@ struct ktask_unmap {
 	struct ktask_unmap_range	range;
 	struct mmu_gather		*tlb;
 	bool				fullmm;
-	bool				private;
 	struct task_struct		*caller;
 	struct zap_details		*details;
 	unsigned long			handed_out;
@@ -103,6 +106,15 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 	return (void *)cursor.addr;
 }
 
+static bool ktask_unmap_has_ldt(struct mm_struct *mm)
+{
+#ifdef CONFIG_MODIFY_LDT_SYSCALL
+	return READ_ONCE(mm->context.ldt);
+#else
+	return false;
+#endif
+}
+
 /*
  * Unmapping needs no user address, so let the caller's CPU stop using the
  * address space, as a kernel thread's may, until ktask_unmap_return_to_mm().
@@ -112,15 +124,15 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
  * Only while there are helpers: whoever samples the caller's user stack, or reads
  * its memory without faulting, does not get it meanwhile.
  *
- * Being lazy alone would not do: nested flushes do not spare lazy CPUs, and an
- * NMI that looks at user memory has to find that it must not.
+ * Being lazy alone would not do: an NMI that looks at user memory has to find that
+ * it must not. Segments of an LDT would not be reloaded, so who has one stays.
  *
  * Only x86 has leave_mm(). Elsewhere the caller stays.
  */
 static void ktask_unmap_leave_mm(struct mm_struct *mm)
 {
 #ifdef leave_mm
-	if (current->mm != mm)
+	if (current->mm != mm || ktask_unmap_has_ldt(mm))
 		return;
 
 	guard(irq)();
@@ -169,12 +181,28 @@ static void ktask_unmap_chunk(struct mmu_gather *tlb,
  * for when the gather is full, as in the stock path. Where it does not, free the
  * pages of each chunk at once: so that a helper that has to leave can do so, that
  * an OOM victim's memory is there soon, and that chunks cost what they cost.
+ *
+ * Others may begin to use the address space, and stop, so ask after each chunk: is
+ * there no other CPU that a flush would interrupt?
  */
-static void ktask_unmap_chunk_end(struct mmu_gather *tlb,
-				  const struct ktask_unmap *unmap)
+static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
 {
-	if (unmap->private)
-		tlb_flush_mmu(tlb);
+	struct mm_struct *mm = unmap->range.mm;
+
+	return unmap->fullmm || atomic_read(&mm->mm_users) <= 1 ||
+	       cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
+	       nr_cpu_ids;
+}
+
+/*
+ * Has a helper put off so much that it would be kept for too long? A gather may
+ * have 19 GiB of huge pages, and where pages are written over as they are freed
+ * that takes seconds.
+ */
+static bool ktask_unmap_put_off_much(size_t bytes)
+{
+	return bytes >= KTASK_UNMAP_PUT_OFF_MAX &&
+	       (want_init_on_free() || page_poisoning_enabled_static());
 }
 
 /* The caller's chunks. What its gather has in the end is flushed as ever. */
@@ -193,15 +221,17 @@ static void ktask_unmap_by_caller(const struct ktask_unmap *unmap, void *start,
 		}
 		ktask_unmap_chunk(unmap->tlb, unmap, (unsigned long)start,
 				  (unsigned long)end);
-		ktask_unmap_chunk_end(unmap->tlb, unmap);
+		if (ktask_unmap_is_private(unmap))
+			tlb_flush_mmu(unmap->tlb);
 	} while (ktask_next_chunk(&start, &end));
 }
 
-/* A helper's chunks. Its gather flushes once more when it is finished. */
+/* A helper's chunks. Its gather flushes once more if it has something. */
 static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 				  void *end)
 {
 	struct mmu_gather tlb;
+	size_t put_off = 0;
 
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->range.mm);
@@ -210,9 +240,14 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 	do {
 		ktask_unmap_chunk(&tlb, unmap, (unsigned long)start,
 				  (unsigned long)end);
-		ktask_unmap_chunk_end(&tlb, unmap);
+		put_off += end - start;
+		if (ktask_unmap_is_private(unmap) ||
+		    ktask_unmap_put_off_much(put_off)) {
+			tlb_flush_mmu(&tlb);
+			put_off = 0;
+		}
 	} while (ktask_next_chunk(&start, &end));
-	tlb_finish_mmu(&tlb);
+	tlb_finish_mmu_part(&tlb);
 	mlock_drain_local();
 }
 
@@ -227,22 +262,13 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
 	return 0;
 }
 
-/* Is there no other CPU that a flush would interrupt? */
-static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
-{
-	struct mm_struct *mm = unmap->range.mm;
-
-	return unmap->fullmm || atomic_read(&mm->mm_users) <= 1 ||
-	       cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
-	       nr_cpu_ids;
-}
-
 /*
  * How many threads may unmap what was counted; 1 if it is left to the stock path.
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
- * entries are the smaller part, ktask finds out whether helpers gain.
+ * entries are the smaller part, ktask finds out whether helpers gain; but not where
+ * chunks do not cost what they cost, so there they have to be few.
  *
  * Of a process that ends, who has a gather besides the caller is the OOM reaper or
  * process_mrelease(). It walks the same tables, and is a second thread already.
@@ -250,25 +276,29 @@ static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
  * Each helper flushes once more than the caller alone would. Where other CPUs use
  * the address space that interrupts them all. So there are no more helpers than
  * the caller alone would flush for pages of these sizes, and at most twice as many
- * interrupts.
+ * interrupts. Nobody looks how much is mapped below a PMD, or whether in folios, of
+ * which a gather has room for more: then there is one interrupt more per helper.
  */
 static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 					const struct ktask_unmap_cursor *counted)
 {
-	unsigned long small, entries;
+	struct mm_struct *mm = unmap->range.mm;
+	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
+	unsigned long small, entries, rss = get_mm_rss(mm);
 
 	if (ktask_eager())
 		return INT_MAX;
-	if (counted->bytes < KTASK_UNMAP_FLOOR ||
-	    get_mm_counter(unmap->range.mm, MM_SWAPENTS) > get_mm_rss(unmap->range.mm))
+	if (counted->bytes < KTASK_UNMAP_FLOOR || swapped > rss)
 		return 1;
-	if (unmap->fullmm && mm_tlb_flush_nested(unmap->range.mm))
+	if (unmap->fullmm && mm_tlb_flush_nested(mm))
 		return 1;
-	if (unmap->private)
+	if (ktask_unmap_is_private(unmap))
 		return INT_MAX;
+	if (swapped > rss / KTASK_UNMAP_SWAPPED)
+		return 1;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
-	entries = min(small, get_mm_rss(unmap->range.mm)) + counted->huge;
+	entries = min(small, rss) + counted->huge;
 	return 1 + min(entries / KTASK_UNMAP_GATHER, INT_MAX - 1UL);
 }
 
@@ -283,7 +313,7 @@ static void ktask_unmap_run(struct ktask_unmap *unmap,
 	ktask_ctl_set_max_threads(&ctl, threads);
 	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
 	/* A chunk in which the gather gets full frees pages of those before. */
-	ctl.kc_uneven = !unmap->private;
+	ctl.kc_uneven = !ktask_unmap_is_private(unmap);
 	ktask_run((void *)unmap->handed_out, counted->bytes, &ctl);
 
 	/* Page tables that came into being meanwhile, beside or below us. */
@@ -372,7 +402,6 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 	if (!ktask_unmap_is_large(tlb->mm))
 		return false;
 	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end, &counted);
-	unmap.private = ktask_unmap_is_private(&unmap);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)
 		return false;
@@ -423,7 +452,6 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 	if (ktask_unmap_serial(vma) || !ktask_unmap_is_large(vma->vm_mm))
 		return false;
 	ktask_unmap_count(&unmap.range, &counted, start, end);
-	unmap.private = ktask_unmap_is_private(&unmap);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)
 		return false;

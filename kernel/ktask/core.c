@@ -267,8 +267,14 @@ static void ktask_caller_learns(struct ktask_job *job,
 	unsigned int helpers = atomic_read(&job->loan.nr);
 	u64 units = chunk->units / job->min_chunk;
 
-	job->cost_units = chunk->units;
-	job->cost_ns = used->since;
+	if (job->ctl->kc_uneven) {
+		/* One says nothing, and may be short; all together do. */
+		job->cost_units += chunk->units;
+		job->cost_ns += used->since;
+	} else {
+		job->cost_units = chunk->units;
+		job->cost_ns = used->since;
+	}
 	/* Only the caller takes helpers on: if none has left, all were there. */
 	if (units && helpers == job->chunk_helpers && !job->ctl->kc_uneven &&
 	    !ktask_eager())
