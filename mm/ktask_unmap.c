@@ -22,7 +22,9 @@
  * - A page is freed after the TLB was flushed. Each thread has an mmu_gather of
  *   its own, which flushes what it has cleared before it frees it. Stock has one,
  *   so there may be more pages that are unmapped and not free yet, and more
- *   flushes: see ktask_unmap_chunk_end() and ktask_unmap_threads().
+ *   flushes: see ktask_unmap_is_private() and ktask_unmap_threads().
+ * - Who else zaps pages of the range meanwhile, as MADV_DONTNEED may, and has not
+ *   flushed yet, is noticed at the end, by the caller's tlb_finish_mmu().
  * - Page tables are freed after all that, with the caller's gather, when no
  *   other gather is left.
  * - mm->tlb_flush_pending is raised before the first entry is cleared and lowered
@@ -34,9 +36,8 @@
  *   helper's CPU does not use it. See ktask_unmap_leave_mm() for the caller's.
  * - mlock batches, LRU batches and lists of free pages are those of one CPU. What
  *   a helper leaves in a batch holds pages, so it drains those of the CPU that
- *   it ends on.
- *   Free pages do stay on the lists of its CPU, as many as the page allocator
- *   allows there.
+ *   it ends on. Free pages do stay on the lists of its CPU, as many as the page
+ *   allocator allows there.
  *
  * Nothing here can fail, so nothing is ever undone.
  */
