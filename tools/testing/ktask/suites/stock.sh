@@ -76,8 +76,9 @@ run_on_stock()
 
 # Those of test_cpu compare CPU time with the time on the clock, of a machine
 # that gets none itself while its host has other things to do. A limit that no
-# longer holds is seen in every try.
-by_chance='cgroup/test_cpu: test_cpucg_'
+# longer holds is seen in every try. Two of iommufd take most of the 30 s that their
+# harness gives them, on a kernel that watches memory.
+by_chance='(cgroup/test_cpu: test_cpucg_|iommu/iommufd_fail_nth: basic_fail_nth.map_)'
 
 # best_of EARLIER NOW: of such cases what passed in any try counts.
 best_of()
@@ -106,7 +107,7 @@ compare()
 		mv "$results-best.cases" "$results-ours.cases"
 		awk -f "$KT_DIR/compare.awk" "$results-stock.cases" "$results-ours.cases" >"$results.tap"
 		grep '^not ok' "$results.tap" >"$results.worse" || break
-		! grep -qv "^not ok - $by_chance" "$results.worse" || break
+		! grep -qvE "^not ok - $by_chance" "$results.worse" || break
 		say "$name, try $try of 3: $(paste -sd';' "$results.worse")"
 	done
 	cat "$results.tap"
