@@ -83,7 +83,7 @@ lint_style()
 		case_of "checkpatch $f" silent checkpatch_patch "$f"
 	done
 	for f in $(shell_files); do
-		case_of "shellcheck $f" shellcheck -x -P "$KT_TOP/$(dirname "$f")" "$KT_TOP/$f"
+		case_of "shellcheck $f" shellcheck -x -P "$KT_TOP/$(dirname "$f"):$KT_DIR" "$KT_TOP/$f"
 	done
 	case_of "every file says its licence" silent unlicensed
 }
