@@ -346,7 +346,8 @@ static void ktask_unmap_whole_vmas(struct ktask_unmap *unmap,
 				   unsigned long tree_end, bool mm_wr_locked)
 {
 	do {
-		unsigned long first = unmap->range.start, last = unmap->range.end;
+		unsigned long first = unmap->range.start;
+		unsigned long last = unmap->range.end;
 
 		if (ktask_unmap_serial(vma)) {
 			hugetlb_zap_begin(vma, &first, &last);
@@ -402,7 +403,8 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		return false;
 	if (!ktask_unmap_is_large(tlb->mm))
 		return false;
-	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end, &counted);
+	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end,
+				     &counted);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)
 		return false;
@@ -412,7 +414,8 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 				       mm_wr_locked);
 		/* Their page tables are still there. */
 		counted = (struct ktask_unmap_cursor){ };
-		ktask_unmap_count(&unmap.range, &counted, unmap.range.start, unmap.range.end);
+		ktask_unmap_count(&unmap.range, &counted, unmap.range.start,
+				  unmap.range.end);
 	}
 	ktask_unmap_run(&unmap, &counted, threads);
 	return true;

@@ -106,7 +106,8 @@ struct ktask_node {
  *	helpers come after it
  * @kc_cost_ns: see there
  * @kc_uneven: what a chunk costs depends on what others put off: say nothing by
- *	it of whether helpers gain
+ *	it of whether helpers gain, and judge by all of the caller's chunks
+ *	together what helpers are worth
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
  *	work that has to be done before the caller can die: that keeps its
  *	helpers
