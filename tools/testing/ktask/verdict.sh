@@ -23,13 +23,19 @@ KT_TROUBLE+='(^|[]] )WARNING: '
 # What begins like that and says only that an option is obsolete
 KT_HARMLESS='WARNING: The mand mount option'
 
-# KCSAN finds many races of Linux with itself; one of ours names a function of ours.
+# KCSAN finds many races of Linux with itself. One of ours names a function of ours, or
+# is between two threads that both came there by functions of ours.
 KT_RACE='BUG: KCSAN:'
 
 verdict_trouble()
 {
 	awk -v trouble="$KT_TROUBLE" -v harmless="$KT_HARMLESS" -v race="$KT_RACE" '
-		$0 !~ trouble || $0 ~ harmless || ($0 ~ race && !/ktask/) { next }
+		$0 ~ race && !/ktask/ { report = $0; in_stack = tasks = 0; next }
+		report && / by (task|interrupt)/ { in_stack = 1 }
+		report && in_stack && /ktask/ { tasks++; in_stack = 0 }
+		report && /Reported by/ && tasks < 2 { report = "" }
+		report && /Reported by/ { $0 = report }
+		$0 !~ trouble || $0 ~ harmless { next }
 		{ sub(/\r$/, ""); print; exit }' "$result/console.log" 2>/dev/null || :
 }
 

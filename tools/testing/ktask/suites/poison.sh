@@ -3,8 +3,8 @@
 # ktask's tests where freed pages are written over, and the kernel's text is patched
 
 . "$(dirname "$0")/common.sh"
+run_kunit poison
+run_ktask_selftests poison
 # With poisoning there is no init_on_free, so that gets a boot of its own.
-run_kunit poison --append 'page_owner=on page_poison=1'
-run_ktask_selftests poison --append 'page_owner=on page_poison=1'
 BEFORE=probes.sh run_selftests poison probes '^ktask:unmap_(content|hostile)$' \
-	--append 'page_owner=on init_on_free=1'
+	--append page_poison=0

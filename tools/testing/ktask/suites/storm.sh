@@ -39,9 +39,6 @@ debug | kcsan | poison)
 	;;
 esac
 
-# What its other tests are run with: see suites/poison.sh.
-[ "$kind" != poison ] || patient="$patient page_owner=on page_poison=1"
-
 built=$("$KT_DIR/selftests.sh")
 dir=$(payload_dir "storm-$kind")
 mkdir -p "$dir/ktask"

@@ -72,7 +72,7 @@ compared 'stock gave nothing to compare with' '' 'pass a,fail b' 'skip fail'
 compared 'a case that comes twice' 'pass a,pass a' 'pass a' 'pass'
 compared 'a case that comes twice, once worse' 'pass a,pass a' 'fail a,pass a' 'fail'
 
-# console WANT LINE: is it trouble, as the last line of a console?
+# console WANT TEXT [TITLE]: is it trouble, at the end of a console?
 console()
 {
 	local got=harmless
@@ -80,9 +80,9 @@ console()
 	printf '[    1.000000] up\r\n%s\r\n' "$2" >"$result/console.log"
 	[ -z "$(verdict_trouble)" ] || got=trouble
 	if [ "$got" = "$1" ]; then
-		echo "ok - on the console: $1: $2"
+		echo "ok - on the console: $1: ${3:-$2}"
 	else
-		echo "not ok - on the console: taken for $got: $2"
+		echo "not ok - on the console: taken for $got: ${3:-$2}"
 	fi
 }
 
@@ -131,3 +131,23 @@ WARNING: The mand mount option has been deprecated and
 ODEBUG: 12 of 12 active objects replaced
 program: DEBUG: nothing
 LINES
+
+# race WANT CALLER CALLER: a race of Linux's functions that were called by these.
+race()
+{
+	console "$1" "[   12.345678] BUG: KCSAN: data-race in zap_pte_range / zap_pte_range
+[   12.345678] write to 0xffff888000000000 of 8 bytes by task 7 on cpu 0:
+[   12.345678]  zap_pte_range+0x1/0x2
+[   12.345678]  $2+0x1/0x2
+
+[   12.345678] read to 0xffff888000000000 of 8 bytes by task 8 on cpu 1:
+[   12.345678]  zap_pte_range+0x1/0x2
+[   12.345678]  $3+0x1/0x2
+
+[   12.345678] Reported by Kernel Concurrency Sanitizer on:" \
+		"a race of $2 and $3"
+}
+
+race trouble ktask_unmap_chunk ktask_unmap_chunk
+race harmless ktask_unmap_chunk do_exit
+race harmless do_exit ktask_unmap_chunk
