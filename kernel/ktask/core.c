@@ -61,6 +61,7 @@ struct ktask_job {
 
 	int			error;		/* A: the first one stays */
 	atomic_long_t		chunks;		/* A: chunks done */
+	bool			helped;		/* A: one of them by a helper */
 
 	spinlock_t		lock;		/* see L */
 	struct list_head	failed;		/* L: in order of hand-out */
@@ -259,10 +260,16 @@ static void ktask_used_since(const struct ktask_used *start,
 	used->sleeps = current->nvcsw - start->sleeps;
 }
 
+/* Is it the core that finds out whether helpers gain? */
+static bool ktask_is_judged(struct ktask_job *job)
+{
+	return !job->ctl->kc_cost_units && !ktask_eager();
+}
+
 /* The caller has done a chunk: are helpers worth taking on, and how many? */
 static void ktask_caller_learns(struct ktask_job *job,
-				const struct ktask_chunk *chunk,
-				const struct ktask_used *used)
+				const struct ktask_chunk *chunk, u64 elapsed,
+				u64 ns)
 {
 	unsigned int helpers = atomic_read(&job->loan.nr);
 	u64 units = chunk->units / job->min_chunk;
@@ -270,21 +277,24 @@ static void ktask_caller_learns(struct ktask_job *job,
 	if (job->ctl->kc_uneven) {
 		/* One says nothing, and may be short; all together do. */
 		job->cost_units += chunk->units;
-		job->cost_ns += used->since;
+		job->cost_ns += elapsed;
 	} else {
 		job->cost_units = chunk->units;
-		job->cost_ns = used->since;
+		job->cost_ns = elapsed;
 	}
-	/* Only the caller takes helpers on: if none has left, all were there. */
-	if (units && helpers == job->chunk_helpers && !job->ctl->kc_uneven &&
-	    !ktask_eager())
-		ktask_gain_add(&job->gain, units, used->cpu_ns, helpers);
+	if (!ktask_is_judged(job))
+		return;
+	/* Only the caller takes helpers on: if there is one, there was one before. */
+	if (units && (helpers || !job->chunk_helpers))
+		ktask_gain_add(&job->gain, units, ns, helpers);
 	WRITE_ONCE(job->loan.max_helpers, job->gain.max_helpers);
+	if (job->gain.pause)
+		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);
 }
 
 /*
- * A chunk is done: learn what it cost. What it waited for a CPU says nothing
- * about its size. What it slept does, for that is a part of the work.
+ * A chunk is done: learn what it cost. What it waited for a CPU says nothing about
+ * its size, nor about helpers. What it slept does, for that is a part of the work.
  */
 static void ktask_chunk_done(struct ktask_worker *worker)
 {
@@ -302,8 +312,10 @@ static void ktask_chunk_done(struct ktask_worker *worker)
 		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
 							 job->min_chunk,
 							 job->max_chunk));
-	if (!worker->helper)
-		ktask_caller_learns(job, chunk, &used);
+	if (worker->helper)
+		WRITE_ONCE(job->helped, true);
+	else
+		ktask_caller_learns(job, chunk, used.since, ns);
 	chunk->units = 0;
 }
 
@@ -329,14 +341,15 @@ static unsigned int ktask_worth(struct ktask_job *job)
 	/* A client that wants no more threads does not want one after the other. */
 	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
 			    atomic_read(&job->loan.nr);
-	unsigned int helpers = min(job->max_helpers - min(job->max_helpers, gone),
-				   ktask_helpers_for_size(left, job->min_chunk));
+	unsigned int helpers = min3(job->max_helpers - min(job->max_helpers, gone),
+				    ktask_helpers_for_size(left, job->min_chunk),
+				    job->loan.max_helpers);
 
 	if (ktask_eager())
 		return helpers;
 	/* The caller is to know what units cost before it has any helper. */
-	if (!job->ctl->kc_cost_units && !ktask_gain_known(&job->gain) &&
-	    job->cost_ns < KTASK_GAIN_SAMPLE_NS)
+	if (!job->cost_units ||
+	    (job->ctl->kc_uneven && job->cost_ns < KTASK_GAIN_SAMPLE_NS))
 		return 0;
 	return min(helpers, ktask_helpers_for_time(left, job->cost_units,
 						   job->cost_ns));
@@ -370,11 +383,12 @@ static bool ktask_next(struct ktask_worker *worker)
 	else if (!ktask_helper_may_stay(worker->helper))
 		return false;
 
+	/* Handing out may be dear as well, and threads wait for each other there. */
+	ktask_used_start(&worker->start);
 	if (!ktask_take_chunk(worker))
 		return false;
 	if (!worker->helper)
 		worker->job->chunk_helpers = atomic_read(&worker->job->loan.nr);
-	ktask_used_start(&worker->start);
 	return true;
 }
 
@@ -570,8 +584,10 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 
 	spin_lock_init(&job->lock);
 	lockdep_init_map(&job->lockdep_map, name, key, 0);
-	ktask_gain_init(&job->gain);
 	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
+	ktask_gain_init(&job->gain, ctl->kc_uneven);
+	if (ktask_is_judged(job))
+		job->loan.max_helpers = job->gain.max_helpers;
 	job->loan.killable = ctl->kc_killable;
 }
 
@@ -581,8 +597,7 @@ static void ktask_job_account(struct ktask_job *job)
 	unsigned int limit;
 
 	stats[KTASK_STAT_TASKS] = 1;
-	/* A helper that never started used no time. */
-	stats[KTASK_STAT_SERIAL] = !stats[KTASK_STAT_HELPER_NS];
+	stats[KTASK_STAT_SERIAL] = !READ_ONCE(job->helped);
 	stats[KTASK_STAT_CHUNKS] = atomic_long_read(&job->chunks);
 	if (!ktask_enabled())
 		job->loan.refused |= BIT(KTASK_LIMIT_SYSTEM);

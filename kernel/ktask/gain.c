@@ -7,24 +7,29 @@
  * nothing. So compare the CPU time that a unit costs the caller while it has
  * helpers with what one cost it without:
  *
- *  - The caller takes on no helper before it knows the latter.
+ *  - The caller works alone for two samples, then takes on one helper, and several
+ *    times as many after each sample that is not suspicious. So what it costs to
+ *    find out does not grow with the number of CPUs.
  *  - Some samples in a row that cost much more raise a suspicion: all helpers
  *    leave, and the caller works without them for two samples.
  *  - If the costlier of these cost as much, the units have become costlier, or
  *    the host is busy, and helpers come back at once. If not, only as many threads
  *    go on as have been doing the work of all.
- *  - After a pause, more are tried again. Pauses get longer each time that the
+ *  - After a pause, some more are tried. Pauses get longer each time that the
  *    suspicion proves right, and are short again once helpers have gained for a
  *    while.
  *  - From time to time the caller works without helpers all the same, as what it
  *    knows of that gets old.
  *
- * So one slow chunk does nothing, no mistake lasts, and what it costs to find out
- * is bounded. That two threads on one core, or with one memory bus, slow each
- * other down by half is no reason to send one away. Preemption is not CPU time.
+ * So one slow chunk does nothing, and no mistake lasts. That two threads on one
+ * core, or with one memory bus, slow each other down by half is no reason to send
+ * one away. Preemption is not CPU time.
+ *
+ * Chunks that are uneven say something only where there are many. There helpers
+ * come first, and what units cost without them is found out if a task takes long.
  *
  * All of this is the caller's own and needs no lock. Clients that state what units
- * cost have helpers before the caller has worked alone, and judge for themselves.
+ * cost judge for themselves.
  */
 #include <linux/limits.h>
 #include <linux/math64.h>
@@ -41,11 +46,15 @@
 /* And after so many it is time to look what units cost without them. */
 #define KTASK_GAIN_OLD		256
 
-/* Samples without helpers that follow a suspicion */
+/* Samples without helpers that a check has */
 #define KTASK_GAIN_CHECKS	2
 
 /* Samples that the caller waits for helpers to leave: one may be kept for long. */
 #define KTASK_GAIN_PATIENCE	16
+
+/* Helpers at first, and how many times as many as before are tried next */
+#define KTASK_GAIN_FIRST	1
+#define KTASK_GAIN_FACTOR	4
 
 /* Samples that a pause has at first and at most, and what it grows by */
 #define KTASK_GAIN_PAUSE_MIN	32U
@@ -55,24 +64,19 @@
 /**
  * ktask_gain_init - nothing is known yet
  * @gain: what to initialise
+ * @uneven: chunks cost something else than their units do
  */
-void ktask_gain_init(struct ktask_gain *gain)
+void ktask_gain_init(struct ktask_gain *gain, bool uneven)
 {
 	*gain = (struct ktask_gain) {
-		.max_helpers = INT_MAX,
+		.max_helpers = uneven ? INT_MAX : 0,
+		.trusted = uneven ? INT_MAX : KTASK_GAIN_FIRST,
+		.sample_ns = uneven ? KTASK_GAIN_UNEVEN_NS :
+				      KTASK_GAIN_SAMPLE_NS,
+		.checks = uneven ? 0 : KTASK_GAIN_CHECKS,
+		.patience = KTASK_GAIN_PATIENCE,
 		.next_pause = KTASK_GAIN_PAUSE_MIN,
 	};
-}
-
-/**
- * ktask_gain_known - is it known what units cost without helpers?
- * @gain: what is known
- *
- * Return: true if so.
- */
-bool ktask_gain_known(const struct ktask_gain *gain)
-{
-	return gain->own;
 }
 
 /* Does so much more CPU time go into a unit that helpers are in doubt? */
@@ -89,28 +93,36 @@ static unsigned int ktask_gain_useful(unsigned int helpers, u64 own, u64 cost)
 	return max((halves + 1) / 2, (u64)1) - 1;
 }
 
+/* Several times as many helpers as these, but at least one */
+static unsigned int ktask_gain_more(unsigned int helpers)
+{
+	return clamp_t(u64, (u64)helpers * KTASK_GAIN_FACTOR, KTASK_GAIN_FIRST,
+		       INT_MAX);
+}
+
 /* All helpers are to leave, so that the caller sees what units cost without. */
 static void ktask_gain_suspect(struct ktask_gain *gain)
 {
 	gain->max_helpers = 0;
 	gain->checks = KTASK_GAIN_CHECKS;
+	gain->check = 0;
 	gain->patience = KTASK_GAIN_PATIENCE;
-	gain->own = 0;
 }
 
-/* Try all helpers again. */
+/* A check or a pause is over. */
 static void ktask_gain_lift(struct ktask_gain *gain)
 {
-	gain->max_helpers = INT_MAX;
+	gain->max_helpers = gain->trusted;
 	gain->pause = 0;
 	gain->checks = 0;
 	gain->nr_high = 0;
 	gain->nr_good = 0;
 }
 
-/* The caller has worked without helpers after a suspicion. */
+/* The caller has worked without helpers for a check. */
 static void ktask_gain_judge(struct ktask_gain *gain)
 {
+	gain->own = gain->check;
 	if (!ktask_gain_costs_more(gain->high, gain->own)) {
 		ktask_gain_lift(gain);
 		return;
@@ -119,6 +131,7 @@ static void ktask_gain_judge(struct ktask_gain *gain)
 	gain->nr_high = 0;
 	gain->max_helpers = ktask_gain_useful(gain->high_helpers, gain->own,
 					      gain->high);
+	gain->trusted = ktask_gain_more(gain->max_helpers);
 	gain->pause = gain->next_pause;
 	gain->next_pause = min(gain->next_pause * KTASK_GAIN_PAUSE_FACTOR,
 			       KTASK_GAIN_PAUSE_MAX);
@@ -130,9 +143,28 @@ static void ktask_gain_sample_alone(struct ktask_gain *gain, u64 cost)
 		gain->own = cost;
 		return;
 	}
-	gain->own = max(gain->own, cost);
+	/*
+	 * In doubt, for helpers. But of the first two take the cheaper: what is too
+	 * little is found out soon.
+	 */
+	if (!gain->check)
+		gain->check = cost;
+	else if (!gain->own)
+		gain->check = min(gain->check, cost);
+	else
+		gain->check = max(gain->check, cost);
 	if (!--gain->checks)
 		ktask_gain_judge(gain);
+}
+
+/* See what units cost without helpers, and whether these cost more. */
+static void ktask_gain_look(struct ktask_gain *gain, u64 cost,
+			    unsigned int helpers)
+{
+	gain->nr_good = 0;
+	gain->high = cost;
+	gain->high_helpers = helpers;
+	ktask_gain_suspect(gain);
 }
 
 static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
@@ -144,19 +176,22 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 		return;
 	}
 	/* Fewer helpers than there might be are no new reason for any doubt. */
-	if (!gain->own || gain->pause)
+	if (gain->pause)
 		return;
+	if (!gain->own) {
+		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
+			ktask_gain_look(gain, cost, helpers);
+		return;
+	}
 
 	if (!ktask_gain_costs_more(cost, gain->own)) {
 		gain->nr_high = 0;
+		gain->trusted = ktask_gain_more(gain->trusted);
+		gain->max_helpers = gain->trusted;
 		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
 			gain->next_pause = KTASK_GAIN_PAUSE_MIN;
-		if (gain->nr_good < KTASK_GAIN_OLD)
-			return;
-		gain->nr_good = 0;
-		gain->high = cost;
-		gain->high_helpers = helpers;
-		ktask_gain_suspect(gain);
+		if (gain->nr_good >= KTASK_GAIN_OLD)
+			ktask_gain_look(gain, cost, helpers);
 		return;
 	}
 
@@ -183,29 +218,32 @@ static void ktask_gain_sample(struct ktask_gain *gain, u64 cost,
  * ktask_gain_add - learn from a chunk of the caller
  * @gain: what is known; its @max_helpers says what follows
  * @units: of the chunk, in minimum chunks; not 0
- * @ns: CPU time that it took, in nanoseconds
- * @helpers: helpers on loan from its start to its end
- *
- * Not to be told of chunks during which the number of helpers changed.
+ * @ns: CPU time that it took, or all time if it slept, in nanoseconds
+ * @helpers: helpers on loan at its end; if 0, there was none at its start either
  */
 void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		    unsigned int helpers)
 {
 	u64 cost;
 
-	if (gain->helpers != helpers) {
-		gain->helpers = helpers;
+	if (!gain->helper_ns != !helpers) {
 		gain->units = 0;
 		gain->ns = 0;
+		gain->helper_ns = 0;
 	}
 	gain->units += units;
 	gain->ns += ns;
-	if (gain->ns < KTASK_GAIN_SAMPLE_NS)
+	gain->helper_ns += ns * helpers;
+	if (gain->ns < gain->sample_ns)
 		return;
 
 	/* Never 0: that would mean that nothing is known. */
 	cost = div64_u64(gain->ns << 10, gain->units) ?: 1;
+	if (helpers)
+		helpers = max(div64_u64(gain->helper_ns + gain->ns / 2,
+					gain->ns), 1ULL);
 	gain->units = 0;
 	gain->ns = 0;
+	gain->helper_ns = 0;
 	ktask_gain_sample(gain, cost, helpers);
 }

@@ -9,30 +9,39 @@
 
 #include <linux/types.h>
 
-/* Chunks are put together until they make a sample of this CPU time. */
+/* Chunks are put together until they make a sample of this time. */
 #define KTASK_GAIN_SAMPLE_NS	100000ULL
+
+/* Where each costs something else for what others before it left: of this. */
+#define KTASK_GAIN_UNEVEN_NS	20000000ULL
 
 /**
  * struct ktask_gain - what a caller has learned about its helpers
  * @max_helpers: helpers that it may have
+ * @trusted: helpers that it may have again when a check or a pause ends
+ * @sample_ns: time that a sample takes, in nanoseconds
  * @own: what a unit cost last without helpers; 0 if that is not known
+ * @check: what it cost in the check that is being made; 0 before the first sample
  * @high: the least of the last costs with helpers that were suspiciously high
  * @high_helpers: helpers that it had then
  * @nr_high: how many such samples there were in a row
  * @nr_good: how many samples there were in a row that were not
- * @checks: samples without helpers that a suspicion still waits for
+ * @checks: samples without helpers that a check still waits for
  * @patience: samples with helpers that it may wait for
  * @pause: samples until more helpers are tried again; 0 if there is no pause
  * @next_pause: what the next pause will have
- * @helpers: helpers during the sample that is being made
- * @units: minimum chunks that it has so far
- * @ns: CPU time that these took, in nanoseconds
+ * @units: minimum chunks that the sample which is being made has so far
+ * @ns: what these took, in nanoseconds
+ * @helper_ns: the same, each chunk's multiplied by the helpers that there were
  *
- * A cost is the CPU time of a minimum chunk in nanoseconds / 1024.
+ * A cost is the time of a minimum chunk in nanoseconds / 1024.
  */
 struct ktask_gain {
 	unsigned int	max_helpers;
+	unsigned int	trusted;
+	u64		sample_ns;
 	u64		own;
+	u64		check;
 	u64		high;
 	unsigned int	high_helpers;
 	unsigned int	nr_high;
@@ -41,13 +50,12 @@ struct ktask_gain {
 	unsigned int	patience;
 	unsigned int	pause;
 	unsigned int	next_pause;
-	unsigned int	helpers;
 	u64		units;
 	u64		ns;
+	u64		helper_ns;
 };
 
-void ktask_gain_init(struct ktask_gain *gain);
-bool ktask_gain_known(const struct ktask_gain *gain);
+void ktask_gain_init(struct ktask_gain *gain, bool uneven);
 void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		    unsigned int helpers);
 

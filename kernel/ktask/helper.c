@@ -448,7 +448,14 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 	spin_lock_init(&loan->lock);
 }
 
-static bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
+/**
+ * ktask_loan_refused - record that a limit refuses current another helper
+ * @loan: the loan of current
+ * @limit: which limit
+ *
+ * Return: false.
+ */
+bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 {
 	/* It may be asked for again and again before each chunk. */
 	if (limit != loan->last_refused)
@@ -478,7 +485,7 @@ static bool ktask_loan_has_cpu(struct ktask_loan *loan)
 }
 
 /**
- * ktask_loan_is_full - is there a helper for each CPU, or as many as gain?
+ * ktask_loan_is_full - is there a helper for each CPU?
  * @loan: the loan of current
  *
  * Tells without a look at the budget that one more would be refused. Not before
@@ -493,7 +500,7 @@ bool ktask_loan_is_full(struct ktask_loan *loan)
 			 num_online_cpus());
 
 	return loan->last_refused != NR_KTASK_LIMITS &&
-	       atomic_read(&loan->nr) >= min_t(int, cpus - 1, loan->max_helpers);
+	       atomic_read(&loan->nr) >= cpus - 1;
 }
 
 /* The caller's budget, less helpers that gain nothing. */

@@ -195,6 +195,7 @@ struct ktask_loan {
 void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		     bool (*work)(struct ktask_worker *worker, void *job),
 		     void *job);
+bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit);
 bool ktask_loan_is_full(struct ktask_loan *loan);
 bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid);
 void ktask_loan_spread(struct ktask_loan *loan);

@@ -26,20 +26,18 @@ struct sim {
 static void sim_init(struct sim *s, unsigned int cpus)
 {
 	*s = (struct sim){ .cpus = cpus };
-	ktask_gain_init(&s->gain);
+	ktask_gain_init(&s->gain, false);
 }
 
 static unsigned int sim_allowed(const struct sim *s)
 {
-	if (!ktask_gain_known(&s->gain))
-		return 0;
 	return min(s->gain.max_helpers, s->cpus - 1);
 }
 
-/* One chunk of the caller; @ns of CPU time with the helpers that it has. */
-static void sim_chunk(struct sim *s, u64 ns)
+/* @units of the caller; @ns of CPU time with the helpers that it has. */
+static void sim_units(struct sim *s, u64 units, u64 ns)
 {
-	ktask_gain_add(&s->gain, 4, ns, s->helpers);
+	ktask_gain_add(&s->gain, units, ns, s->helpers);
 	if (s->helpers)
 		s->helped++;
 	else
@@ -48,6 +46,11 @@ static void sim_chunk(struct sim *s, u64 ns)
 	s->departures += s->helpers && !sim_allowed(s);
 	/* Those that are too many leave, and others come, between two chunks. */
 	s->helpers = sim_allowed(s);
+}
+
+static void sim_chunk(struct sim *s, u64 ns)
+{
+	sim_units(s, 4, ns);
 }
 
 /* The work is done under one lock: each thread waits for all others. */
@@ -61,6 +64,40 @@ static void lock_bound(void)
 		sim_chunk(&s, MSEC * (1 + s.helpers));
 	check(s.helped > 3, "helped %u", s.helped);
 	check(s.helped <= 20, "helped %u", s.helped);
+}
+
+/*
+ * What it costs to find that out does not grow with the number of CPUs, though the
+ * chunks of all take each of them as many times as long: chunks get smaller.
+ */
+static void lock_bound_on_many(void)
+{
+	u64 unit = MSEC / 1000, chunk, ns, used, work;
+	unsigned int cpus, threads;
+	struct sim s;
+	int i;
+
+	for (cpus = 2; cpus <= 1024; cpus *= 2) {
+		sim_init(&s, cpus);
+		/* All of them gain until now. */
+		for (i = 0; i < 10; i++)
+			sim_units(&s, 1000, 1000 * unit);
+		for (i = 0; s.gain.max_helpers && i < 10; i++)
+			sim_units(&s, 100, 100 * unit * (1 + s.helpers));
+		chunk = 1000;
+		used = 0;
+		work = 0;
+		for (i = 0; i < 300; i++) {
+			threads = 1 + s.helpers;
+			ns = chunk * unit * threads;
+			work += chunk * unit * threads;
+			used += ns * threads;
+			sim_units(&s, chunk, ns);
+			chunk = max(1000 / threads, 1U);
+		}
+		check(used < work * 5 / 4, "%u CPUs used %llu for %llu", cpus,
+		      used, work);
+	}
 }
 
 /* Half of it is: eight threads do the work of two. */
@@ -98,8 +135,8 @@ static void scales(void)
 	for (i = 0; i < 1000; i++)
 		sim_chunk(&s, MSEC * (100 + s.helpers / 4) / 100);
 	/* Now and then it looks what units cost without them. */
-	check(s.alone > 1 && s.alone <= 10, "alone %u", s.alone);
-	check_eq(s.helper_sum, 63 * (1000 - s.alone), "sum");
+	check(s.alone > 2 && s.alone <= 10, "alone %u", s.alone);
+	check_eq(s.helper_sum, 1 + 4 + 16 + 63 * (1000 - 3 - s.alone), "sum");
 }
 
 /* What one slow chunk says, or two, or every third, is nothing. */
@@ -111,7 +148,7 @@ static void slow_chunks(void)
 	sim_init(&s, 2);
 	for (i = 0; i < 200; i++)
 		sim_chunk(&s, i % 3 ? 50 * MSEC : MSEC);
-	check_eq(s.alone, 1, "alone");
+	check_eq(s.alone, 2, "alone");
 }
 
 /* Where memory gets denser helpers are away for a moment and come back. */
@@ -123,7 +160,7 @@ static void costlier_units(void)
 	sim_init(&s, 2);
 	for (i = 0; i < 200; i++)
 		sim_chunk(&s, i < 100 ? MSEC : 9 * MSEC);
-	check_eq(s.alone, 3, "alone");
+	check_eq(s.alone, 4, "alone");
 }
 
 /* Dense memory and sparse memory in turn: helpers work most of the time. */
@@ -169,7 +206,7 @@ static void cheaper_units(void)
 	sim_init(&s, 2);
 	for (i = 0; i < 200; i++)
 		sim_chunk(&s, i < 100 ? 9 * MSEC : MSEC);
-	check_eq(s.alone, 1, "alone");
+	check_eq(s.alone, 2, "alone");
 }
 
 /* Of several suspicious samples the least is the one that counts. */
@@ -177,7 +214,8 @@ static void least_suspicious(void)
 {
 	struct ktask_gain gain;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
+	ktask_gain_add(&gain, 1, 10 * MSEC, 0);
 	ktask_gain_add(&gain, 1, 10 * MSEC, 0);
 	ktask_gain_add(&gain, 1, 20 * MSEC, 1);
 	ktask_gain_add(&gain, 1, 20 * MSEC, 1);
@@ -185,7 +223,25 @@ static void least_suspicious(void)
 	check_eq(gain.max_helpers, 0, "suspicion");
 	ktask_gain_add(&gain, 1, 15 * MSEC, 0);
 	ktask_gain_add(&gain, 1, 15 * MSEC, 0);
-	check_eq(gain.max_helpers, INT_MAX, "not by that much");
+	check_eq(gain.max_helpers, 1, "not by that much");
+}
+
+/* Of the first two samples one was cold, or interrupted. */
+static void dear_at_first(void)
+{
+	struct ktask_gain gain;
+
+	ktask_gain_init(&gain, false);
+	ktask_gain_add(&gain, 1, 5 * MSEC, 0);
+	check_eq(gain.max_helpers, 0, "after one");
+	ktask_gain_add(&gain, 1, MSEC, 0);
+	check_eq(gain.max_helpers, 1, "after two");
+	check_eq(gain.own, MSEC << 10, "the cheaper");
+
+	ktask_gain_init(&gain, false);
+	ktask_gain_add(&gain, 1, MSEC, 0);
+	ktask_gain_add(&gain, 1, 5 * MSEC, 0);
+	check_eq(gain.own, MSEC << 10, "the cheaper, which was the first");
 }
 
 /* Pauses are short again where helpers have gained since the last long one. */
@@ -214,7 +270,8 @@ static void helper_that_stays(void)
 	struct ktask_gain gain;
 	int i, chunks = 0;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
+	ktask_gain_add(&gain, 1, MSEC, 0);
 	ktask_gain_add(&gain, 1, MSEC, 0);
 	for (i = 0; gain.max_helpers && i < 10; i++)
 		ktask_gain_add(&gain, 1, 9 * MSEC, 3);
@@ -222,6 +279,10 @@ static void helper_that_stays(void)
 	for (; !gain.max_helpers && chunks < 100; chunks++)
 		ktask_gain_add(&gain, 1, 9 * MSEC, 1);
 	check(chunks > 4 && chunks < 30, "chunks %d", chunks);
+	/* What units cost without helpers is not forgotten over it. */
+	for (i = 0; gain.max_helpers && i < 10; i++)
+		ktask_gain_add(&gain, 1, 9 * MSEC, 3);
+	check_eq(gain.max_helpers, 0, "suspicion again");
 }
 
 /* A lock that is fought for in the middle of a task only */
@@ -265,24 +326,56 @@ static void busy_host(void)
 	      200 * 500);
 }
 
-/* Chunks that are too short to tell are put together, per number of helpers. */
+/* Chunks that are too short to tell are put together, those with helpers apart. */
 static void short_chunks(void)
 {
 	struct ktask_gain gain;
 	int i;
 
-	ktask_gain_init(&gain);
-	for (i = 0; i < 5; i++) {
+	ktask_gain_init(&gain, false);
+	for (i = 0; i < 15; i++)
 		ktask_gain_add(&gain, 1, MSEC / 100, 0);
-		check(!ktask_gain_known(&gain), "after %d", i);
-	}
 	ktask_gain_add(&gain, 1, MSEC / 100, 1);
 	for (i = 0; i < 9; i++) {
 		ktask_gain_add(&gain, 1, MSEC / 100, 0);
-		check(!ktask_gain_known(&gain), "began anew, %d", i);
+		check_eq(gain.max_helpers, 0, "began anew, %d", i);
 	}
 	ktask_gain_add(&gain, 1, MSEC / 100, 0);
+	check_eq(gain.max_helpers, 1, "at last");
 	check_eq(gain.own, MSEC / 100 << 10, "at last");
+}
+
+/* Helpers come and go all the time, but there are some. */
+static void helpers_in_turn(void)
+{
+	struct ktask_gain gain;
+	int i;
+
+	ktask_gain_init(&gain, false);
+	ktask_gain_add(&gain, 100, MSEC, 0);
+	ktask_gain_add(&gain, 100, MSEC, 0);
+	for (i = 0; gain.max_helpers && i < 20; i++)
+		ktask_gain_add(&gain, 1, MSEC / 25, 3 + i % 2);
+	check_eq(gain.max_helpers, 0, "suspicion");
+	ktask_gain_add(&gain, 100, MSEC, 0);
+	ktask_gain_add(&gain, 100, MSEC, 0);
+	check_eq(gain.high_helpers, 3, "helpers");
+	check_eq(gain.max_helpers, 0, "four to five threads do the work of one");
+}
+
+/* Uneven chunks have helpers first. A long task under one lock loses them. */
+static void uneven_chunks(void)
+{
+	struct sim s = { .cpus = 2, .helpers = 1 };
+	int i;
+
+	ktask_gain_init(&s.gain, true);
+	for (i = 0; i < 100; i++)
+		sim_chunk(&s, i % 10 ? MSEC : 19 * MSEC);
+	check_eq(s.alone, 0, "alone");
+	for (i = 0; i < 1000; i++)
+		sim_chunk(&s, MSEC * (1 + s.helpers));
+	check(s.helped < 300, "helped %u", s.helped);
 }
 
 static void extremes(void)
@@ -290,18 +383,23 @@ static void extremes(void)
 	struct ktask_gain gain;
 	int i;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
-	check(ktask_gain_known(&gain), "a unit that costs nothing");
+	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
+	check(gain.own, "a unit that costs nothing");
 	for (i = 0; i < 100; i++) {
-		ktask_gain_add(&gain, 1, 1ULL << 53, UINT_MAX);
+		ktask_gain_add(&gain, 1, 1ULL << 53, 1 << 10);
 		ktask_gain_add(&gain, 1, 1ULL << 53, 0);
 	}
-	check_eq(gain.max_helpers, INT_MAX, "costs the same with and without");
+	check(gain.max_helpers, "costs the same with and without");
+	for (i = 0; i < 100; i++)
+		ktask_gain_add(&gain, 1, 1ULL << 53, 1);
+	check_eq(gain.max_helpers, INT_MAX, "as many as there are");
 }
 
 static const struct test_case cases[] = {
 	{ "gain: work under one lock", lock_bound },
+	{ "gain: work under one lock on many CPUs", lock_bound_on_many },
 	{ "gain: half of the work under one lock", half_bound },
 	{ "gain: two threads on one core", shared_core },
 	{ "gain: work that scales", scales },
@@ -311,11 +409,14 @@ static const struct test_case cases[] = {
 	{ "gain: cheaper units under a lock", bound_and_cheaper },
 	{ "gain: units that cost less", cheaper_units },
 	{ "gain: the least suspicious sample", least_suspicious },
+	{ "gain: a first sample that is dear", dear_at_first },
 	{ "gain: a short pause again", short_pause_again },
 	{ "gain: a helper that stays", helper_that_stays },
 	{ "gain: a lock for a while", bound_for_a_while },
 	{ "gain: a busy host", busy_host },
 	{ "gain: short chunks", short_chunks },
+	{ "gain: helpers that take turns", helpers_in_turn },
+	{ "gain: uneven chunks", uneven_chunks },
 	{ "gain: extremes", extremes },
 };
 

@@ -35,4 +35,6 @@
 	__val < __lo ? __lo : __val > __hi ? __hi : __val;		\
 })
 
+#define clamp_t(type, val, lo, hi)	clamp((type)(val), (type)(lo), (type)(hi))
+
 #endif /* _KTASK_USER_MINMAX_H */
