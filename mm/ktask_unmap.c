@@ -60,7 +60,7 @@
  * The most that one chunk has, however sparse the range has been so far: a
  * dense gigabyte of 4 KiB pages behind sparse ones would keep a helper for a
  * tenth of a second. It also bounds what ktask_unmap_iter() reads of page
- * tables under a spinlock.
+ * tables under a spinlock: a table that has nothing counts like a PMD.
  */
 #define KTASK_UNMAP_CHUNK_MAX	max(SZ_64M, PMD_SIZE)
 
@@ -107,12 +107,18 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 	return (void *)cursor.addr;
 }
 
-static bool ktask_unmap_has_ldt(struct mm_struct *mm)
+/*
+ * May the caller's CPU stop using the address space? Only x86 has leave_mm(), and
+ * segments of an LDT would not be reloaded.
+ */
+static bool ktask_unmap_can_leave_mm(struct mm_struct *mm)
 {
-#ifdef CONFIG_MODIFY_LDT_SYSCALL
-	return READ_ONCE(mm->context.ldt);
-#else
+#if !defined(leave_mm)
 	return false;
+#elif defined(CONFIG_MODIFY_LDT_SYSCALL)
+	return !READ_ONCE(mm->context.ldt);
+#else
+	return true;
 #endif
 }
 
@@ -126,14 +132,12 @@ static bool ktask_unmap_has_ldt(struct mm_struct *mm)
  * its memory without faulting, does not get it meanwhile.
  *
  * Being lazy alone would not do: an NMI that looks at user memory has to find that
- * it must not. Segments of an LDT would not be reloaded, so who has one stays.
- *
- * Only x86 has leave_mm(). Elsewhere the caller stays.
+ * it must not.
  */
 static void ktask_unmap_leave_mm(struct mm_struct *mm)
 {
 #ifdef leave_mm
-	if (current->mm != mm || ktask_unmap_has_ldt(mm))
+	if (current->mm != mm || !ktask_unmap_can_leave_mm(mm))
 		return;
 
 	guard(irq)();
@@ -178,21 +182,36 @@ static void ktask_unmap_chunk(struct mmu_gather *tlb,
 }
 
 /*
- * A gather is kept from chunk to chunk. Where a flush interrupts other CPUs it is
- * for when the gather is full, as in the stock path. Where it does not, free the
- * pages of each chunk at once: so that a helper that has to leave can do so, that
- * an OOM victim's memory is there soon, and that chunks cost what they cost.
+ * Will nobody else use the address space for as long as the task takes, neither
+ * another CPU nor a device, so that a flush concerns nobody?
+ */
+static bool ktask_unmap_stays_private(const struct ktask_unmap *unmap)
+{
+	struct mm_struct *mm = unmap->range.mm;
+
+	return unmap->fullmm ||
+	       (atomic_read(&mm->mm_users) <= 1 && !mm_has_notifiers(mm) &&
+		ktask_unmap_can_leave_mm(mm));
+}
+
+/*
+ * A gather is kept from chunk to chunk. Where a flush interrupts other CPUs, or goes
+ * to the TLBs of devices, it is for when the gather is full, as in the stock path.
+ * Where it does not, free the pages of each chunk at once: so that a helper that has
+ * to leave can do so, that an OOM victim's memory is there soon, and that chunks cost
+ * what they cost.
  *
  * Others may begin to use the address space, and stop, so ask after each chunk: is
- * there no other CPU that a flush would interrupt?
+ * there nobody just now whom a flush would concern?
  */
 static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
 {
 	struct mm_struct *mm = unmap->range.mm;
 
-	return unmap->fullmm || atomic_read(&mm->mm_users) <= 1 ||
-	       cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
-	       nr_cpu_ids;
+	return ktask_unmap_stays_private(unmap) ||
+	       (!mm_has_notifiers(mm) &&
+		cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
+		nr_cpu_ids);
 }
 
 /*
@@ -268,17 +287,19 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
- * entries are the smaller part, ktask finds out whether helpers gain; but not where
- * chunks do not cost what they cost, so there they have to be few.
+ * entries are the smaller part, ktask finds out whether helpers gain. Where chunks do
+ * not cost what they cost that takes long, so there they have to be few. How many of
+ * them are in the range nobody knows.
  *
  * Of a process that ends, who has a gather besides the caller is the OOM reaper or
  * process_mrelease(). It walks the same tables, and is a second thread already.
  *
  * Each helper flushes once more than the caller alone would. Where other CPUs use
- * the address space that interrupts them all. So there are no more helpers than
- * the caller alone would flush for pages of these sizes, and at most twice as many
- * interrupts. Nobody looks how much is mapped below a PMD, or whether in folios, of
- * which a gather has room for more: then there is one interrupt more per helper.
+ * the address space that interrupts them all. So if there may be such, or devices,
+ * there are no more helpers than the caller alone would flush for pages of these
+ * sizes, and at most twice as many interrupts. Nobody looks how much is mapped below
+ * a PMD, or whether in folios, of which a gather has room for more: then there is one
+ * interrupt more per helper.
  */
 static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 					const struct ktask_unmap_cursor *counted)
@@ -293,10 +314,11 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 		return 1;
 	if (unmap->fullmm && mm_tlb_flush_nested(mm))
 		return 1;
-	if (ktask_unmap_is_private(unmap))
-		return INT_MAX;
-	if (swapped > rss / KTASK_UNMAP_SWAPPED)
+	if (!ktask_unmap_is_private(unmap) &&
+	    swapped > min(rss, counted->bytes / PAGE_SIZE) / KTASK_UNMAP_SWAPPED)
 		return 1;
+	if (ktask_unmap_stays_private(unmap))
+		return INT_MAX;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
 	entries = min(small, rss) + counted->huge;

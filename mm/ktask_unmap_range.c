@@ -157,7 +157,8 @@ static void ktask_unmap_step_pmds(struct ktask_unmap_cursor *cursor, pud_t *pudp
 
 /*
  * Advance past the PMDs in use of the next PMD table, no further than @end, and
- * until @bytes are passed. Returns false if there is no PMD table any more.
+ * until @bytes are passed; or past the rest of a PUD table that has none, which
+ * costs as much. Returns false if there is neither any more.
  *
  * Page tables that a range has are freed by its owner only, when all is
  * unmapped, but for PTE tables that khugepaged retracts, hence no look below a
@@ -185,8 +186,10 @@ static bool ktask_unmap_step(struct mm_struct *mm,
 			continue;
 		cursor->addr = ktask_unmap_find_pud(pud_offset(p4d, cursor->addr),
 						    cursor->addr, next);
-		if (cursor->addr == next)
-			continue;
+		if (cursor->addr == next) {
+			cursor->bytes += PMD_SIZE;
+			return true;
+		}
 		pudp = pud_offset(p4d, cursor->addr);
 		next = pud_addr_end(cursor->addr, next);
 		pud = pudp_get(pudp);
