@@ -7,9 +7,9 @@
  * nothing. So compare the CPU time that a unit costs the caller while it has
  * helpers with what one cost it without:
  *
- *  - The caller works alone for two samples, then takes on one helper, and several
- *    times as many after each sample that is not suspicious. So what it costs to
- *    find out does not grow with the number of CPUs.
+ *  - The caller works alone for two samples, then takes on a few helpers, and
+ *    several times as many after each sample that is not suspicious. So what it
+ *    costs to find out does not grow with the number of CPUs.
  *  - Some samples in a row that cost much more raise a suspicion: all helpers
  *    leave, and the caller works without them for two samples.
  *  - If the costlier of these cost as much, the units have become costlier, or
@@ -53,7 +53,7 @@
 #define KTASK_GAIN_PATIENCE	16
 
 /* Helpers at first, and how many times as many as before are tried next */
-#define KTASK_GAIN_FIRST	1
+#define KTASK_GAIN_FIRST	3
 #define KTASK_GAIN_FACTOR	4
 
 /* Samples that a pause has at first and at most, and what it grows by */
@@ -96,8 +96,7 @@ static unsigned int ktask_gain_useful(unsigned int helpers, u64 own, u64 cost)
 /* Several times as many helpers as these, but at least one */
 static unsigned int ktask_gain_more(unsigned int helpers)
 {
-	return clamp_t(u64, (u64)helpers * KTASK_GAIN_FACTOR, KTASK_GAIN_FIRST,
-		       INT_MAX);
+	return clamp_t(u64, (u64)helpers * KTASK_GAIN_FACTOR, 1, INT_MAX);
 }
 
 /* All helpers are to leave, so that the caller sees what units cost without. */
