@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,61 @@ static int below_floor(const void *unused)
 	return KSFT_PASS;
 }
 
+/* Not yet touched, and for pages of the smallest size */
+static char *map_small_pages(size_t size)
+{
+	char *base = map_aligned(size, 0, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	/* Fails where there are no huge pages. */
+	if (EXPECT(base))
+		madvise(base, size, MADV_NOHUGEPAGE);
+	return base;
+}
+
+#define IN_SWAP		MIB(48)
+#define IN_MEMORY	(9 * IN_SWAP)
+
+static void *keep_busy(void *arg)
+{
+	unsigned long *loops = arg;
+
+	for (;;)
+		__atomic_fetch_add(loops, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* A small part of a process is in swap, and that is unmapped while a thread runs. */
+static int swapped_in_box(void *arg)
+{
+	const struct box *box = arg;
+	static unsigned long loops;
+	char *memory, *swapped;
+	pthread_t thread;
+	long tasks;
+
+	memory = map_small_pages(IN_MEMORY);
+	swapped = map_small_pages(IN_SWAP);
+	if (!EXPECT(memory && swapped) ||
+	    !EXPECT(!madvise(memory, IN_MEMORY, MADV_POPULATE_WRITE)) ||
+	    !EXPECT(!madvise(swapped, IN_SWAP, MADV_POPULATE_WRITE)) ||
+	    !EXPECT(!madvise(swapped, IN_SWAP, MADV_PAGEOUT)) ||
+	    !EXPECT(!pthread_create(&thread, NULL, keep_busy, &loops)))
+		return KSFT_FAIL;
+	while (!__atomic_load_n(&loops, __ATOMIC_RELAXED))
+		usleep(1000);
+
+	tasks = keyed(box->cgroup, "cpu.ktask.stat", "tasks");
+	EXPECT(!munmap(swapped, IN_SWAP));
+	if (can_have_helpers() && box_lent(box) >= 0) {
+		EXPECT_EQ(keyed(box->cgroup, "cpu.ktask.stat", "tasks"), tasks);
+		EXPECT(!munmap(memory, IN_MEMORY));
+		EXPECT_EQ(keyed(box->cgroup, "cpu.ktask.stat", "tasks"),
+			  tasks + 1);
+	}
+	return failures ? KSFT_FAIL : KSFT_PASS;
+}
+
 #define ISLANDS		16
 #define ISLAND		MIB(4)
 #define RESERVED	(MIB(1024) * 4096)
@@ -317,6 +373,14 @@ static int run_in_known_box(int (*fn)(void *box))
 }
 
 /* What is reserved and not in use takes no chunks. */
+/* Locks of swap that helpers would fight for, where nobody would notice it soon. */
+static int swapped_beside(const void *unused)
+{
+	if (!swap_on())
+		return skip("no swap space to be had");
+	return run_in_known_box(swapped_in_box);
+}
+
 static int reserved(const void *unused)
 {
 	return run_in_known_box(reserved_in_box);
@@ -354,18 +418,6 @@ static void activate(char *page)
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(process_vm_readv(getpid(), &local, 1, &remote, 1, 0),
 			  1);
-}
-
-/* Not yet touched, and for pages of the smallest size */
-static char *map_small_pages(size_t size)
-{
-	char *base = map_aligned(size, 0, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1);
-
-	/* Fails where there are no huge pages. */
-	if (EXPECT(base))
-		madvise(base, size, MADV_NOHUGEPAGE);
-	return base;
 }
 
 #define LRU_BYTES	MIB(64)
@@ -629,6 +681,7 @@ int main(int argc, char **argv)
 	}
 	tests[nr++] = (struct test)T(drift);
 	tests[nr++] = (struct test)T(below_floor);
+	tests[nr++] = (struct test)T(swapped_beside);
 	tests[nr++] = (struct test)T(reserved);
 	tests[nr++] = (struct test)T(lru);
 	tests[nr++] = (struct test)T(multigen);
