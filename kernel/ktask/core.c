@@ -276,7 +276,7 @@ static void ktask_caller_learns(struct ktask_job *job,
 
 	if (job->ctl->kc_uneven) {
 		/* One says nothing, and may be short; all together do. */
-		job->cost_units += chunk->units;
+		job->cost_units = size_add(job->cost_units, chunk->units);
 		job->cost_ns += elapsed;
 	} else {
 		job->cost_units = chunk->units;

@@ -230,7 +230,8 @@ void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		gain->ns = 0;
 		gain->helper_ns = 0;
 	}
-	gain->units += units;
+	/* Of a task with SIZE_MAX units two chunks may have all and more. */
+	gain->units += min(units, U64_MAX - gain->units);
 	gain->ns += ns;
 	gain->helper_ns += ns * helpers;
 	if (gain->ns < gain->sample_ns)

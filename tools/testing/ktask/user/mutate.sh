@@ -91,7 +91,8 @@ gain_mutants=(
 	's|!gain->helper_ns != !helpers|0|'
 	's|gain->ns < gain->sample_ns|0|'
 	's|gain->units) ?: 1;|gain->units);|'
-	's|gain->units += units|gain->units = units|'
+	's|gain->units += min|gain->units = min|'
+	's|gain->units += min(units, .*|gain->units += units;|'
 )
 
 if ! make -s OUT="$dir/build" COMPILERS=gcc test >/dev/null 2>&1; then

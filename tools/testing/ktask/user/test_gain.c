@@ -387,6 +387,9 @@ static void extremes(void)
 	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
 	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
 	check(gain.own, "a unit that costs nothing");
+	for (i = 0; i < 10; i++)
+		ktask_gain_add(&gain, 1ULL << 63, MSEC / 15, 0);
+	check(gain.own, "more units than there are numbers");
 	for (i = 0; i < 100; i++) {
 		ktask_gain_add(&gain, 1, 1ULL << 53, 1 << 10);
 		ktask_gain_add(&gain, 1, 1ULL << 53, 0);
