@@ -592,6 +592,15 @@ void begin_test(void)
 	open_log();
 }
 
+void *keep_busy(void *arg)
+{
+	unsigned long *loops = arg;
+
+	for (;;)
+		__atomic_fetch_add(loops, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
 /* As it was for the test that comes next, and no word from the kernel. */
 void end_test(void)
 {

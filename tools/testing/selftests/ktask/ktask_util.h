@@ -99,6 +99,9 @@ void take_figures(struct figures *figures, const char *cgroup);
 bool same_figures(const struct figures *a, const struct figures *b,
 		  const char *what);
 
+/* For pthread_create(): counts loops at *@arg, an unsigned long, for ever. */
+void *keep_busy(void *arg);
+
 /* Memory */
 
 char *map_aligned(size_t size, size_t offset, int prot, int flags, int fd);

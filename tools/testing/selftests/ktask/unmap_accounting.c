@@ -283,15 +283,6 @@ static char *map_small_pages(size_t size)
 #define IN_SWAP		MIB(48)
 #define IN_MEMORY	(9 * IN_SWAP)
 
-static void *keep_busy(void *arg)
-{
-	unsigned long *loops = arg;
-
-	for (;;)
-		__atomic_fetch_add(loops, 1, __ATOMIC_RELAXED);
-	return NULL;
-}
-
 /* A small part of a process is in swap, and that is unmapped while a thread runs. */
 static int swapped_in_box(void *arg)
 {

@@ -62,15 +62,6 @@ static long shootdowns(void)
 	return sum;
 }
 
-static void *keep_busy(void *arg)
-{
-	unsigned long *loops = arg;
-
-	for (;;)
-		__atomic_fetch_add(loops, 1, __ATOMIC_RELAXED);
-	return NULL;
-}
-
 /* They and the caller */
 static pthread_barrier_t awake;
 
