@@ -61,7 +61,6 @@ struct ktask_job {
 
 	int			error;		/* A: the first one stays */
 	atomic_long_t		chunks;		/* A: chunks done */
-	bool			helped;		/* A: one of them by a helper */
 
 	spinlock_t		lock;		/* see L */
 	struct list_head	failed;		/* L: in order of hand-out */
@@ -312,9 +311,7 @@ static void ktask_chunk_done(struct ktask_worker *worker)
 		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
 							 job->min_chunk,
 							 job->max_chunk));
-	if (worker->helper)
-		WRITE_ONCE(job->helped, true);
-	else
+	if (!worker->helper)
 		ktask_caller_learns(job, chunk, used.since, ns);
 	chunk->units = 0;
 }
@@ -597,7 +594,8 @@ static void ktask_job_account(struct ktask_job *job)
 	unsigned int limit;
 
 	stats[KTASK_STAT_TASKS] = 1;
-	stats[KTASK_STAT_SERIAL] = !READ_ONCE(job->helped);
+	/* A helper that never started used no time. */
+	stats[KTASK_STAT_SERIAL] = !stats[KTASK_STAT_HELPER_NS];
 	stats[KTASK_STAT_CHUNKS] = atomic_long_read(&job->chunks);
 	if (!ktask_enabled())
 		job->loan.refused |= BIT(KTASK_LIMIT_SYSTEM);
