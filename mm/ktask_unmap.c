@@ -314,11 +314,11 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 		return 1;
 	if (unmap->fullmm && mm_tlb_flush_nested(mm))
 		return 1;
+	if (ktask_unmap_stays_private(unmap))
+		return INT_MAX;
 	if (!ktask_unmap_is_private(unmap) &&
 	    swapped > min(rss, counted->bytes / PAGE_SIZE) / KTASK_UNMAP_SWAPPED)
 		return 1;
-	if (ktask_unmap_stays_private(unmap))
-		return INT_MAX;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
 	entries = min(small, rss) + counted->huge;

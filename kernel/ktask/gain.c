@@ -37,6 +37,9 @@
 
 #include "gain.h"
 
+/* What a sample takes where a chunk costs something for those before it */
+#define KTASK_GAIN_UNEVEN_NS	20000000ULL
+
 /* So many samples in a row raise a suspicion. */
 #define KTASK_GAIN_SUSPICIOUS	3
 

@@ -12,9 +12,6 @@
 /* Chunks are put together until they make a sample of this time. */
 #define KTASK_GAIN_SAMPLE_NS	100000ULL
 
-/* Where each costs something else for what others before it left: of this. */
-#define KTASK_GAIN_UNEVEN_NS	20000000ULL
-
 /**
  * struct ktask_gain - what a caller has learned about its helpers
  * @max_helpers: helpers that it may have

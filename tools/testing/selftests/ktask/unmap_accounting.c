@@ -363,7 +363,6 @@ static int run_in_known_box(int (*fn)(void *box))
 	return KSFT_PASS;
 }
 
-/* What is reserved and not in use takes no chunks. */
 /* Locks of swap that helpers would fight for, where nobody would notice it soon. */
 static int swapped_beside(const void *unused)
 {
@@ -372,6 +371,7 @@ static int swapped_beside(const void *unused)
 	return run_in_known_box(swapped_in_box);
 }
 
+/* What is reserved and not in use takes no chunks. */
 static int reserved(const void *unused)
 {
 	return run_in_known_box(reserved_in_box);
