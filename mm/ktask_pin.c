@@ -44,6 +44,9 @@
  */
 #define KTASK_PIN_WATCH		(ktask_eager() ? 2 : SZ_8M / PAGE_SIZE)
 
+/* To clear a gigantic page takes tens of milliseconds; no less than this */
+#define KTASK_PIN_GIGANTIC_NS	(20 * NSEC_PER_MSEC)
+
 /*
  * There is if anything was faulted in, or if so many pages took half a
  * millisecond although they were there: 16 GiB/s. Large folios are faster. If a
@@ -286,6 +289,8 @@ static void ktask_pin_fault_in_gigantic(struct ktask_pin *pin,
 		if (!ktask_pin_charge(pin, size / PAGE_SIZE))
 			break;
 		ktask_pin_ctl_init(&ctl, &huge.how);
+		/* One page is worth a helper: do not wait for the first to tell. */
+		ktask_ctl_set_cost(&ctl, huge.page_size, KTASK_PIN_GIGANTIC_NS);
 		err = ktask_run((void *)huge.start, size, &ctl);
 		ktask_pin_uncharge(pin, charged);
 		start = huge.end;

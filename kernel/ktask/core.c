@@ -52,9 +52,12 @@ struct ktask_job {
 	size_t			cost_units;	/* O */
 	u64			cost_ns;	/* O */
 
-	/* What the caller's chunks told, and helpers as the last one began */
+	/* What the caller's chunks told, and who worked as the last one began */
 	struct ktask_gain	gain;		/* O */
-	unsigned int		chunk_helpers;	/* O */
+	unsigned int		chunk_working;	/* O */
+
+	/* Helpers on loan that have started. Those yet to come cost nothing */
+	atomic_t		working;	/* A */
 
 	/* Units that the next chunk should have. A hint: any value will do */
 	size_t			chunk;		/* A */
@@ -240,11 +243,21 @@ static void ktask_chunk_failed(struct ktask_worker *worker, int error)
 	list_add_tail(&worker->failed_node, &next->failed_node);
 }
 
+static u64 ktask_waited_for_cpu(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}
+
 /* What current has used so far, and how often it has gone to sleep */
 static void ktask_used_start(struct ktask_used *used)
 {
 	used->since = local_clock();
 	used->cpu_ns = task_sched_runtime(current);
+	used->waited_ns = ktask_waited_for_cpu();
 	used->sleeps = current->nvcsw;
 }
 
@@ -256,6 +269,7 @@ static void ktask_used_since(const struct ktask_used *start,
 	used->since = max_t(s64, local_clock() - start->since, 1);
 	used->cpu_ns = max_t(s64, task_sched_runtime(current) - start->cpu_ns,
 			     1);
+	used->waited_ns = ktask_waited_for_cpu() - start->waited_ns;
 	used->sleeps = current->nvcsw - start->sleeps;
 }
 
@@ -270,7 +284,7 @@ static void ktask_caller_learns(struct ktask_job *job,
 				const struct ktask_chunk *chunk, u64 elapsed,
 				u64 ns)
 {
-	unsigned int helpers = atomic_read(&job->loan.nr);
+	unsigned int working = atomic_read(&job->working);
 	u64 units = chunk->units / job->min_chunk;
 
 	if (job->ctl->kc_uneven) {
@@ -283,12 +297,10 @@ static void ktask_caller_learns(struct ktask_job *job,
 	}
 	if (!ktask_is_judged(job))
 		return;
-	/* Only the caller takes helpers on: if there is one, there was one before. */
-	if (units && (helpers || !job->chunk_helpers))
-		ktask_gain_add(&job->gain, units, ns, helpers);
+	/* A chunk that helpers took part in for a while is not one of the caller's. */
+	if (units && !working == !job->chunk_working)
+		ktask_gain_add(&job->gain, units, ns, working);
 	WRITE_ONCE(job->loan.max_helpers, job->gain.max_helpers);
-	if (job->gain.pause)
-		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);
 }
 
 /*
@@ -303,7 +315,10 @@ static void ktask_chunk_done(struct ktask_worker *worker)
 	u64 ns;
 
 	ktask_used_since(&worker->start, &used);
-	ns = used.sleeps ? used.since : used.cpu_ns;
+	if (used.sleeps)
+		ns = max_t(s64, used.since - used.waited_ns, 1);
+	else
+		ns = used.cpu_ns;
 
 	atomic_long_inc(&job->chunks);
 	ktask_trace_chunk(&job->loan, chunk, used.since);
@@ -338,9 +353,8 @@ static unsigned int ktask_worth(struct ktask_job *job)
 	/* A client that wants no more threads does not want one after the other. */
 	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
 			    atomic_read(&job->loan.nr);
-	unsigned int helpers = min3(job->max_helpers - min(job->max_helpers, gone),
-				    ktask_helpers_for_size(left, job->min_chunk),
-				    job->loan.max_helpers);
+	unsigned int helpers = min(job->max_helpers - min(job->max_helpers, gone),
+				   ktask_helpers_for_size(left, job->min_chunk));
 
 	if (ktask_eager())
 		return helpers;
@@ -355,16 +369,19 @@ static unsigned int ktask_worth(struct ktask_job *job)
 /* Take on helpers, as many as the rest is worth and the budget allows. */
 static void ktask_recruit(struct ktask_job *job)
 {
-	unsigned int want;
+	unsigned int gain = job->loan.max_helpers, want;
 
 	if (!job->max_helpers || READ_ONCE(job->error))
 		return;
 
 	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);
-	while (atomic_read(&job->loan.nr) < want)
+	while (atomic_read(&job->loan.nr) < min(want, gain))
 		if (!ktask_loan_extend(&job->loan, want,
 				       ktask_next_node(job)->kn_nid))
 			break;
+	/* A check is over soon. In a pause it is known that more do not gain. */
+	if (job->gain.pause && want > gain && atomic_read(&job->loan.nr) >= gain)
+		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);
 	ktask_loan_spread(&job->loan);
 }
 
@@ -385,7 +402,7 @@ static bool ktask_next(struct ktask_worker *worker)
 	if (!ktask_take_chunk(worker))
 		return false;
 	if (!worker->helper)
-		worker->job->chunk_helpers = atomic_read(&worker->job->loan.nr);
+		worker->job->chunk_working = atomic_read(&worker->job->working);
 	return true;
 }
 
@@ -481,7 +498,9 @@ static bool ktask_help(struct ktask_worker *worker, void *arg)
 	INIT_LIST_HEAD(&worker->failed_node);
 
 	lock_map_acquire(&job->lockdep_map);
+	atomic_inc(&job->working);
 	ktask_work(worker);
+	atomic_dec(&job->working);
 	lock_map_release(&job->lockdep_map);
 
 	return !list_empty(&worker->failed_node);

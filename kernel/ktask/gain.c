@@ -91,9 +91,10 @@ static bool ktask_gain_costs_more(u64 cost, u64 own)
 /* Of @helpers and the caller, as many as have been doing the work of all. */
 static unsigned int ktask_gain_useful(unsigned int helpers, u64 own, u64 cost)
 {
-	u64 halves = mul_u64_u64_div_u64(2 * (helpers + 1ULL), own, cost);
+	u64 quarters = mul_u64_u64_div_u64(4 * (helpers + 1ULL), own, cost);
 
-	return max((halves + 1) / 2, (u64)1) - 1;
+	/* Rounded up: a thread and a half gain something. */
+	return max((quarters + 3) / 4, (u64)1) - 1;
 }
 
 /* Several times as many helpers as these, but at least one */
@@ -107,7 +108,7 @@ static void ktask_gain_suspect(struct ktask_gain *gain)
 {
 	gain->max_helpers = 0;
 	gain->checks = KTASK_GAIN_CHECKS;
-	gain->check = 0;
+	gain->last = 0;
 	gain->patience = KTASK_GAIN_PATIENCE;
 }
 
@@ -124,14 +125,14 @@ static void ktask_gain_lift(struct ktask_gain *gain)
 /* The caller has worked without helpers for a check. */
 static void ktask_gain_judge(struct ktask_gain *gain)
 {
-	gain->own = gain->check;
-	if (!ktask_gain_costs_more(gain->high, gain->own)) {
+	gain->own = gain->least;
+	if (!ktask_gain_costs_more(gain->high, gain->most)) {
 		ktask_gain_lift(gain);
 		return;
 	}
 
 	gain->nr_high = 0;
-	gain->max_helpers = ktask_gain_useful(gain->high_helpers, gain->own,
+	gain->max_helpers = ktask_gain_useful(gain->high_helpers, gain->most,
 					      gain->high);
 	gain->trusted = ktask_gain_more(gain->max_helpers);
 	gain->pause = gain->next_pause;
@@ -141,22 +142,27 @@ static void ktask_gain_judge(struct ktask_gain *gain)
 
 static void ktask_gain_sample_alone(struct ktask_gain *gain, u64 cost)
 {
-	if (!gain->checks) {
-		gain->own = cost;
-		return;
-	}
 	/*
-	 * In doubt, for helpers. But of the first two take the cheaper: what is too
-	 * little is found out soon.
+	 * In doubt, for helpers: the costlier of two decides. The cheaper is kept:
+	 * what is too little is found out soon, what is too much is not.
 	 */
-	if (!gain->check)
-		gain->check = cost;
-	else if (!gain->own)
-		gain->check = min(gain->check, cost);
-	else
-		gain->check = max(gain->check, cost);
-	if (!--gain->checks)
+	gain->most = max(gain->last, cost);
+	gain->least = min(gain->last ?: cost, cost);
+	gain->last = cost;
+	if (!gain->checks)
+		gain->own = gain->least;
+	else if (!--gain->checks)
 		ktask_gain_judge(gain);
+}
+
+/* A sample is good: if those that may come have come, try some more. */
+static void ktask_gain_grow(struct ktask_gain *gain, unsigned int helpers)
+{
+	if (helpers <= gain->max_helpers / 2)
+		return;
+
+	gain->trusted = ktask_gain_more(gain->trusted);
+	gain->max_helpers = gain->trusted;
 }
 
 /* See what units cost without helpers, and whether these cost more. */
@@ -188,8 +194,7 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 
 	if (!ktask_gain_costs_more(cost, gain->own)) {
 		gain->nr_high = 0;
-		gain->trusted = ktask_gain_more(gain->trusted);
-		gain->max_helpers = gain->trusted;
+		ktask_gain_grow(gain, helpers);
 		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
 			gain->next_pause = KTASK_GAIN_PAUSE_MIN;
 		if (gain->nr_good >= KTASK_GAIN_OLD)
@@ -198,8 +203,10 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 	}
 
 	gain->nr_good = 0;
-	gain->high = gain->nr_high ? min(gain->high, cost) : cost;
-	gain->high_helpers = helpers;
+	if (!gain->nr_high || cost < gain->high) {
+		gain->high = cost;
+		gain->high_helpers = helpers;
+	}
 	if (++gain->nr_high >= KTASK_GAIN_SUSPICIOUS)
 		ktask_gain_suspect(gain);
 }
@@ -207,13 +214,15 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 static void ktask_gain_sample(struct ktask_gain *gain, u64 cost,
 			      unsigned int helpers)
 {
-	if (gain->pause && !--gain->pause)
-		ktask_gain_lift(gain);
+	bool paused = gain->pause;
 
 	if (helpers)
 		ktask_gain_sample_helped(gain, cost, helpers);
 	else
 		ktask_gain_sample_alone(gain, cost);
+
+	if (paused && !--gain->pause)
+		ktask_gain_lift(gain);
 }
 
 /**
@@ -221,7 +230,7 @@ static void ktask_gain_sample(struct ktask_gain *gain, u64 cost,
  * @gain: what is known; its @max_helpers says what follows
  * @units: of the chunk, in minimum chunks; not 0
  * @ns: CPU time that it took, or all time if it slept, in nanoseconds
- * @helpers: helpers on loan at its end; if 0, there was none at its start either
+ * @helpers: helpers at work at its end; if 0, there was none at its start either
  */
 void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		    unsigned int helpers)

@@ -17,10 +17,12 @@
  * @max_helpers: helpers that it may have
  * @trusted: helpers that it may have again when a check or a pause ends
  * @sample_ns: time that a sample takes, in nanoseconds
- * @own: what a unit cost last without helpers; 0 if that is not known
- * @check: what it cost in the check that is being made; 0 before the first sample
+ * @own: what a unit costs without helpers; 0 if that is not known
+ * @last: what it cost in the last sample without; 0 before the first of a check
+ * @least: the lesser of the last two of these
+ * @most: the greater
  * @high: the least of the last costs with helpers that were suspiciously high
- * @high_helpers: helpers that it had then
+ * @high_helpers: helpers at work then
  * @nr_high: how many such samples there were in a row
  * @nr_good: how many samples there were in a row that were not
  * @checks: samples without helpers that a check still waits for
@@ -38,7 +40,9 @@ struct ktask_gain {
 	unsigned int	trusted;
 	u64		sample_ns;
 	u64		own;
-	u64		check;
+	u64		last;
+	u64		least;
+	u64		most;
 	u64		high;
 	unsigned int	high_helpers;
 	unsigned int	nr_high;

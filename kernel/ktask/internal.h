@@ -91,11 +91,13 @@ struct ktask_chunk {
  * struct ktask_used - time that a thread has used
  * @since: on the clock, in nanoseconds of local_clock()
  * @cpu_ns: on a CPU, in nanoseconds
+ * @waited_ns: in run queues, for a CPU, in nanoseconds, as far as this is counted
  * @sleeps: how often it has gone to sleep
  */
 struct ktask_used {
 	u64		since;
 	u64		cpu_ns;
+	u64		waited_ns;
 	unsigned long	sleeps;
 };
 

@@ -100,6 +100,88 @@ static void lock_bound_on_many(void)
 	}
 }
 
+/* The same with helpers that start long after the caller was lent them. */
+static void lock_bound_and_late(void)
+{
+	unsigned int late, working, allowed[8];
+	u64 ns, used, work;
+	struct sim s;
+	int i;
+
+	for (late = 1; late <= NR(allowed); late++) {
+		sim_init(&s, 64);
+		used = 0;
+		work = 0;
+		for (i = 0; i < 3000; i++) {
+			working = i < (int)late ? 0 : allowed[i % late];
+			allowed[i % late] = sim_allowed(&s);
+			s.helpers = min(working, sim_allowed(&s));
+			ns = MSEC * (1 + s.helpers);
+			work += ns;
+			used += ns * (1 + s.helpers);
+			ktask_gain_add(&s.gain, 4, ns, s.helpers);
+		}
+		check(used < work * 17 / 16, "%u late: used %llu for %llu", late,
+		      used, work);
+	}
+}
+
+/* And on a host that keeps its CPUs to itself for a while, now and then. */
+static void lock_bound_on_busy_host(void)
+{
+	u64 used = 0, work = 0, ns;
+	struct sim s;
+	int i;
+
+	sim_init(&s, 64);
+	for (i = 0; i < 20000; i++) {
+		ns = MSEC * (1 + s.helpers);
+		work += ns;
+		used += ns * (1 + s.helpers);
+		sim_chunk(&s, ns + (rnd_range(0, 99) ? 0 : 50 * MSEC));
+	}
+	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+}
+
+/* Four threads do all the work that there is: many more are hardly ever tried. */
+static void four_of_many(void)
+{
+	u64 used = 0, work = 0, ns;
+	struct sim s;
+	int i;
+
+	sim_init(&s, 64);
+	for (i = 0; i < 3000; i++) {
+		ns = MSEC * max(1U + s.helpers, 4U) / 4;
+		work += ns * min(1U + s.helpers, 4U);
+		used += ns * (1 + s.helpers);
+		sim_chunk(&s, ns);
+	}
+	check(used < work * 9 / 8, "used %llu for %llu", used, work);
+	check(s.helper_sum >= 2700 * 3, "sum %llu", s.helper_sum);
+}
+
+/* A helper gains a third: it stays, whatever more of them would do. */
+static void third_gained(void)
+{
+	u64 units = 0, time = 0, ns;
+	unsigned int cpus;
+	struct sim s;
+	int i;
+
+	for (cpus = 2; cpus <= 64; cpus *= 2) {
+		sim_init(&s, cpus);
+		for (i = 0; i < 3000; i++) {
+			ns = MSEC * max(3 * (1 + s.helpers), 4U) / 4;
+			time += ns;
+			units += 1 + s.helpers;
+			sim_chunk(&s, ns);
+		}
+		check(time < units * MSEC * 4 / 5, "%u CPUs took %llu for %llu",
+		      cpus, time, units);
+	}
+}
+
 /* Half of it is: eight threads do the work of two. */
 static void half_bound(void)
 {
@@ -396,13 +478,17 @@ static void extremes(void)
 	}
 	check(gain.max_helpers, "costs the same with and without");
 	for (i = 0; i < 100; i++)
-		ktask_gain_add(&gain, 1, 1ULL << 53, 1);
+		ktask_gain_add(&gain, 1, MSEC, gain.max_helpers ?: 1);
 	check_eq(gain.max_helpers, INT_MAX, "as many as there are");
 }
 
 static const struct test_case cases[] = {
 	{ "gain: work under one lock", lock_bound },
 	{ "gain: work under one lock on many CPUs", lock_bound_on_many },
+	{ "gain: work under one lock, late helpers", lock_bound_and_late },
+	{ "gain: work under one lock on a busy host", lock_bound_on_busy_host },
+	{ "gain: four threads of many", four_of_many },
+	{ "gain: a third is gained", third_gained },
 	{ "gain: half of the work under one lock", half_bound },
 	{ "gain: two threads on one core", shared_core },
 	{ "gain: work that scales", scales },
