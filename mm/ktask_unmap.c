@@ -30,7 +30,7 @@
  * - mm->tlb_flush_pending is raised before the first entry is cleared and lowered
  *   after the last flush: each gather does so.
  * - MMU notifiers are told before and after, for the whole range, by the caller.
- *   hugetlb, DAX and PFN mappings are unmapped by the caller, before the rest:
+ *   hugetlb, DAX, PFN and mixed mappings are unmapped by the caller, before the rest:
  *   they concern VMAs as a whole, and none of the others depends on them.
  * - The CPU that unmaps uses the address space, so its TLB needs no interrupt. A
  *   helper's CPU does not use it. See ktask_unmap_leave_mm() for the caller's.
@@ -208,10 +208,12 @@ static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
 {
 	struct mm_struct *mm = unmap->range.mm;
 
-	return ktask_unmap_stays_private(unmap) ||
-	       (!mm_has_notifiers(mm) &&
-		cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
-		nr_cpu_ids);
+	if (ktask_unmap_stays_private(unmap))
+		return true;
+	/* Not everywhere does mm_cpumask() say who uses it. */
+	return ktask_unmap_can_leave_mm(mm) && !mm_has_notifiers(mm) &&
+	       cpumask_any_but(mm_cpumask(mm), raw_smp_processor_id()) >=
+	       nr_cpu_ids;
 }
 
 /*
@@ -299,7 +301,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * there are no more helpers than the caller alone would flush for pages of these
  * sizes, and at most twice as many interrupts. Nobody looks how much is mapped below
  * a PMD, or whether in folios, of which a gather has room for more: then there is one
- * interrupt more per helper.
+ * interrupt more per helper. And helpers flush more often where freeing takes so long
+ * that ktask_unmap_put_off_much() bounds it.
  */
 static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 					const struct ktask_unmap_cursor *counted)
@@ -346,19 +349,33 @@ static void ktask_unmap_run(struct ktask_unmap *unmap,
 	ktask_unmap_return_to_mm(unmap->range.mm);
 }
 
-/* Is there enough memory for a task? */
-static bool ktask_unmap_is_large(struct mm_struct *mm)
+/*
+ * Could a part of an address space that others may go on to use be unmapped in
+ * parallel? Not where a flush follows each part of a VMA, nor where the CPU of the
+ * caller has to be interrupted by the flushes of helpers, as its own has not.
+ */
+static bool ktask_unmap_parts(void)
+{
+#ifdef leave_mm
+	return IS_ENABLED(CONFIG_MMU_GATHER_MERGE_VMAS);
+#else
+	return false;
+#endif
+}
+
+/* Is there enough memory for a task, and may the caller have helpers for it? */
+static bool ktask_unmap_is_worth(struct mm_struct *mm, bool fullmm)
 {
 	unsigned long pages;
 
-	if (!ktask_enabled())
+	if (!ktask_enabled() || (!fullmm && !ktask_unmap_parts()))
 		return false;
 	/* Of a small process the counters may have nothing yet. */
 	if (ktask_eager())
 		return true;
 
 	pages = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS);
-	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE;
+	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE && ktask_available();
 }
 
 /* Unmap the VMAs that concern the caller as a whole. */
@@ -417,23 +434,24 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		.fullmm = tlb->fullmm,
 	};
 	struct ktask_unmap_cursor counted = { };
+	bool serial, uncounted = false;
 	unsigned int threads;
-	bool serial;
 
 	/* A mapping that failed half-way is in no tree: see unmap_region(). */
 	if (mas->tree == &tlb->mm->mm_mt && tree_end != ULONG_MAX)
 		return false;
-	if (!ktask_unmap_is_large(tlb->mm))
+	if (!ktask_unmap_is_worth(tlb->mm, tlb->fullmm))
 		return false;
 	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end,
-				     &counted);
+				     &counted, &uncounted);
 	threads = ktask_unmap_threads(&unmap, &counted);
 	if (threads == 1)
 		return false;
 
-	if (serial) {
+	if (serial)
 		ktask_unmap_whole_vmas(&unmap, *mas, vma, tree_end,
 				       mm_wr_locked);
+	if (uncounted) {
 		/* Their page tables are still there. */
 		counted = (struct ktask_unmap_cursor){ };
 		ktask_unmap_count(&unmap.range, &counted, unmap.range.start,
@@ -475,7 +493,7 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 	unsigned int threads;
 
 	mmap_assert_locked(vma->vm_mm);
-	if (ktask_unmap_serial(vma) || !ktask_unmap_is_large(vma->vm_mm))
+	if (ktask_unmap_serial(vma) || !ktask_unmap_is_worth(vma->vm_mm, false))
 		return false;
 	ktask_unmap_count(&unmap.range, &counted, start, end);
 	threads = ktask_unmap_threads(&unmap, &counted);

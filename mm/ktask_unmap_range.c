@@ -15,14 +15,21 @@
  * ktask_unmap_serial - does only the caller handle this VMA, as a whole?
  * @vma: the VMA
  *
- * hugetlb and PFN mappings are handled so; and DAX, which may map huge PUDs.
+ * hugetlb and PFN mappings are handled so; and DAX, which may map huge PUDs. Of
+ * mappings that may have PFNs the TLB is flushed each time that a part is unmapped.
  *
  * Return: true if so.
  */
 bool ktask_unmap_serial(struct vm_area_struct *vma)
 {
 	return is_vm_hugetlb_page(vma) || vma_is_dax(vma) ||
-	       (vma->vm_flags & VM_PFNMAP);
+	       (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP));
+}
+
+/* Are its page tables such as ktask_unmap_count() knows? */
+static bool ktask_unmap_countable(struct vm_area_struct *vma)
+{
+	return !is_vm_hugetlb_page(vma) && !vma_is_dax(vma);
 }
 
 /*
@@ -247,8 +254,9 @@ void ktask_unmap_advance(const struct ktask_unmap_range *range,
  * @mas: maple state of @vma, or of the one after it
  * @vma: the first VMA
  * @tree_end: as for unmap_vmas()
- * @counted: what has page tables there is added, but for VMAs that the caller
- *	handles as a whole
+ * @counted: what has page tables there is added
+ * @uncounted: set to true if some VMAs have page tables that have to be counted
+ *	after the caller has handled these VMAs
  *
  * They are those that unmap_vmas() would visit, in its order, from @vma to the end
  * of the tree or to a mark. dup_mmap() leaves a mark where it failed. It starts
@@ -261,18 +269,19 @@ void ktask_unmap_advance(const struct ktask_unmap_range *range,
  */
 bool ktask_unmap_collect(struct ktask_unmap_range *range, struct ma_state mas,
 			 struct vm_area_struct *vma, unsigned long tree_end,
-			 struct ktask_unmap_cursor *counted)
+			 struct ktask_unmap_cursor *counted, bool *uncounted)
 {
 	unsigned long start = range->start, last_end;
 	bool serial = false;
 
 	do {
 		last_end = vma->vm_end;
-		if (ktask_unmap_serial(vma)) {
+		serial |= ktask_unmap_serial(vma);
+		if (!ktask_unmap_countable(vma)) {
 			ktask_unmap_count(range, counted, start,
 					  vma->vm_start);
 			start = vma->vm_end;
-			serial = true;
+			*uncounted = true;
 		}
 		cond_resched();
 		vma = mas_find(&mas, tree_end - 1);

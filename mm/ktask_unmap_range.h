@@ -50,7 +50,7 @@ struct ktask_unmap_cursor {
 bool ktask_unmap_serial(struct vm_area_struct *vma);
 bool ktask_unmap_collect(struct ktask_unmap_range *range, struct ma_state mas,
 			 struct vm_area_struct *vma, unsigned long tree_end,
-			 struct ktask_unmap_cursor *counted);
+			 struct ktask_unmap_cursor *counted, bool *uncounted);
 void ktask_unmap_count(const struct ktask_unmap_range *range,
 		       struct ktask_unmap_cursor *cursor, unsigned long start,
 		       unsigned long end);

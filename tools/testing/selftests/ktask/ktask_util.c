@@ -350,15 +350,12 @@ void take_figures(struct figures *figures, const char *cgroup)
 static long tolerance(enum figure figure)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	long batch = cpus > 16 ? 2 * cpus : 32;
 
 	switch (figure) {
-	case VM_RSS ... VM_SWAP:
-		/* Sums of per-CPU counters, read without adding up. */
-		return cpus * batch * 4;
 	case VM_PTE ... VM_PIN:
 	case SMAPS_ANON ... SMAPS_SWAP:
 		return 64;
+	case VM_RSS ... VM_SWAP:
 	case SMAPS_RSS:
 		/*
 		 * A fault in the program's own file, or in a library's, maps up
