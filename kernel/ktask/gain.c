@@ -108,7 +108,6 @@ static void ktask_gain_suspect(struct ktask_gain *gain)
 {
 	gain->max_helpers = 0;
 	gain->checks = KTASK_GAIN_CHECKS;
-	gain->last = 0;
 	gain->patience = KTASK_GAIN_PATIENCE;
 }
 
@@ -132,7 +131,7 @@ static void ktask_gain_judge(struct ktask_gain *gain)
 	}
 
 	gain->nr_high = 0;
-	gain->max_helpers = ktask_gain_useful(gain->high_helpers, gain->most,
+	gain->max_helpers = ktask_gain_useful(gain->high_helpers, gain->own,
 					      gain->high);
 	gain->trusted = ktask_gain_more(gain->max_helpers);
 	gain->pause = gain->next_pause;

@@ -18,7 +18,7 @@
  * @trusted: helpers that it may have again when a check or a pause ends
  * @sample_ns: time that a sample takes, in nanoseconds
  * @own: what a unit costs without helpers; 0 if that is not known
- * @last: what it cost in the last sample without; 0 before the first of a check
+ * @last: what it cost in the last sample without; 0 before the first
  * @least: the lesser of the last two of these
  * @most: the greater
  * @high: the least of the last costs with helpers that were suspiciously high

@@ -51,13 +51,6 @@
 /* Helpers that a node's pool has for its CPUs, needed or not */
 #define KTASK_POOL_MIN		4U
 
-/*
- * Chunks' worth of quota that have to be spare for a helper to stay, and for
- * one to be lent: apart, so that it does not come and go with every chunk.
- */
-#define KTASK_QUOTA_STAY	1
-#define KTASK_QUOTA_LEND	2
-
 /* For how long a caller at first relies on what it saw of other threads */
 #define KTASK_LOOK_NS		500000ULL
 
@@ -81,7 +74,7 @@ enum ktask_helper_state {
  * @looked: when it last looked at what else runs, in jiffies
  * @leaving: it found that it is one too many, and is part of the loan's count
  *	of those
- * @shed: the cgroup whose cap it leaves for, or NULL
+ * @over_cap: the cgroup whose cap it leaves for, or NULL
  * @mempolicy: copy of the caller's memory policy, or one that stands for none
  * @worker: the core's
  */
@@ -96,7 +89,7 @@ struct ktask_helper {
 	unsigned long		since;
 	unsigned long		looked;
 	bool			leaving;
-	struct task_group	*shed;
+	struct task_group	*over_cap;
 #ifdef CONFIG_NUMA
 	struct mempolicy	mempolicy;
 #endif
@@ -116,7 +109,7 @@ struct ktask_helper {
  */
 struct ktask_pool {
 	int			nid;
-	spinlock_t		lock;	/* see above */
+	raw_spinlock_t		lock;	/* see above */
 	struct list_head	idle;
 	unsigned int		nr;
 	unsigned int		nr_idle;
@@ -152,21 +145,24 @@ static struct ktask_pool *ktask_pool_get(int nid)
 	return smp_load_acquire(&ktask_pools[nid]);
 }
 
-/* The node's pool, or that of any other node if it has none. */
-static struct ktask_pool *ktask_pool_of(int nid)
+/*
+ * The pool nearest to a node, apart from those of @seen, to which it is added.
+ * Nodes without CPUs have none.
+ */
+static struct ktask_pool *ktask_pool_next(int from, nodemask_t *seen)
 {
-	struct ktask_pool *pool;
+	int nid, nearest = NUMA_NO_NODE;
 
-	pool = ktask_pool_get(nid == NUMA_NO_NODE ? numa_node_id() : nid);
-	if (pool)
-		return pool;
+	for_each_online_node(nid)
+		if (!node_isset(nid, *seen) && ktask_pool_get(nid) &&
+		    (nearest == NUMA_NO_NODE ||
+		     node_distance(from, nid) < node_distance(from, nearest)))
+			nearest = nid;
+	if (nearest == NUMA_NO_NODE)
+		return NULL;
 
-	for_each_online_node(nid) {
-		pool = ktask_pool_get(nid);
-		if (pool)
-			break;
-	}
-	return pool;
+	node_set(nearest, *seen);
+	return ktask_pool_get(nearest);
 }
 
 static unsigned int ktask_pool_max(struct ktask_pool *pool)
@@ -183,7 +179,7 @@ static struct ktask_helper *ktask_pool_take(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
 
-	guard(spinlock)(&pool->lock);
+	guard(raw_spinlock)(&pool->lock);
 	list_for_each_entry(helper, &pool->idle, node) {
 		if (task_curr(helper->task))
 			continue;
@@ -199,65 +195,54 @@ static void ktask_pool_put(struct ktask_helper *helper)
 {
 	struct ktask_pool *pool = helper->pool;
 
-	guard(spinlock)(&pool->lock);
+	guard(raw_spinlock)(&pool->lock);
 	list_add(&helper->node, &pool->idle);
 	pool->nr_idle++;
 }
 
-/* Have a pool grow. Returns false if it is as large as it may be, or will be. */
-static bool ktask_pool_missed(struct ktask_pool *pool)
+/*
+ * Have a pool grow by so many helpers, as far as it may. Returns how many more
+ * are missing. Each caller that misses some says so before each of its chunks, so
+ * this is no sum.
+ */
+static unsigned int ktask_pool_missed(struct ktask_pool *pool, unsigned int nr)
 {
-	scoped_guard(spinlock, &pool->lock) {
-		if (pool->nr + pool->nr_missed >= ktask_pool_max(pool))
-			return false;
-		pool->nr_missed++;
+	scoped_guard(raw_spinlock, &pool->lock) {
+		unsigned int room = ktask_pool_max(pool);
+
+		room -= min(room, pool->nr);
+		pool->nr_missed = max(pool->nr_missed, min(nr, room));
+		nr -= min(nr, room);
+		if (!pool->nr_missed)
+			return nr;
 	}
 	mod_delayed_work(system_unbound_wq, &pool->manager, 0);
-	return true;
+	return nr;
 }
 
 /*
- * The node's own pool, or any other: each caller gets as many helpers as there
- * are, and the root's cap, one for each CPU, is what there can be.
+ * The nearest pools are to grow: each caller gets as many helpers as there are,
+ * and the root's cap, one for each CPU, is what there can be.
  */
-static void ktask_pools_missed(struct ktask_pool *home)
+static void ktask_pools_missed(int nid, unsigned int nr)
 {
+	nodemask_t seen = NODE_MASK_NONE;
 	struct ktask_pool *pool;
-	int nid;
 
-	if (ktask_pool_missed(home))
-		return;
-	for_each_online_node(nid) {
-		pool = ktask_pool_get(nid);
-		if (pool && pool != home && ktask_pool_missed(pool))
-			return;
-	}
+	while (nr && (pool = ktask_pool_next(nid, &seen)))
+		nr = ktask_pool_missed(pool, nr);
 }
 
-/* An idle helper, of this node if there is one. */
+/* An idle helper, of the nearest node that has one. */
 static struct ktask_helper *ktask_pools_take(int nid)
 {
-	struct ktask_pool *home = ktask_pool_of(nid), *pool;
-	struct ktask_helper *helper;
+	nodemask_t seen = NODE_MASK_NONE;
+	struct ktask_helper *helper = NULL;
+	struct ktask_pool *pool;
 
-	if (!home)
-		return NULL;
-
-	helper = ktask_pool_take(home);
-	if (helper)
-		return helper;
-
-	for_each_online_node(nid) {
-		pool = ktask_pool_get(nid);
-		if (!pool || pool == home)
-			continue;
+	while (!helper && (pool = ktask_pool_next(nid, &seen)))
 		helper = ktask_pool_take(pool);
-		if (helper)
-			return helper;
-	}
-
-	ktask_pools_missed(home);
-	return NULL;
+	return helper;
 }
 
 static void ktask_helper_free(struct ktask_helper *helper)
@@ -313,7 +298,7 @@ static bool ktask_helper_create(struct ktask_pool *pool)
  */
 static bool ktask_pool_grow(struct ktask_pool *pool)
 {
-	scoped_guard(spinlock, &pool->lock) {
+	scoped_guard(raw_spinlock, &pool->lock) {
 		if (pool->nr >= ktask_pool_max(pool) ||
 		    (!pool->nr_missed && pool->nr >= KTASK_POOL_MIN)) {
 			pool->nr_missed = 0;
@@ -327,7 +312,7 @@ static bool ktask_pool_grow(struct ktask_pool *pool)
 	if (ktask_helper_create(pool))
 		return true;
 
-	guard(spinlock)(&pool->lock);
+	guard(raw_spinlock)(&pool->lock);
 	pool->nr--;
 	return false;
 }
@@ -337,7 +322,7 @@ static bool ktask_pool_shrink(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
 
-	scoped_guard(spinlock, &pool->lock) {
+	scoped_guard(raw_spinlock, &pool->lock) {
 		if (!pool->nr_unused || pool->nr <= KTASK_POOL_MIN) {
 			pool->nr_unused = pool->nr_idle;
 			return false;
@@ -369,13 +354,13 @@ static void ktask_pool_manage(struct work_struct *work)
 		grown = true;
 
 	if (grown)
-		scoped_guard(spinlock, &pool->lock)
+		scoped_guard(raw_spinlock, &pool->lock)
 			pool->nr_unused = 0;
 	else
 		while (ktask_pool_shrink(pool))
 			;
 
-	scoped_guard(spinlock, &pool->lock)
+	scoped_guard(raw_spinlock, &pool->lock)
 		if (pool->nr <= KTASK_POOL_MIN)
 			return;
 	queue_delayed_work(system_unbound_wq, &pool->manager,
@@ -411,13 +396,25 @@ static bool ktask_helper_place(struct ktask_helper *helper,
 	       !set_cpus_allowed_ptr(helper->task, helper->cpus);
 }
 
-/* Take the helper out of the caller's cgroups: current, or one cancelled. */
-static void ktask_helper_leave(struct ktask_helper *helper)
+/*
+ * Put a helper back into the root cgroups and into its pool: current, or one
+ * cancelled. In the root cgroups it is nicer than all others, so it has to be in
+ * the pool before it can be preempted: else nobody can lend it for a while.
+ */
+static void ktask_helper_go_home(struct ktask_helper *helper, bool keep)
 {
-	ktask_cset_leave(helper->task);
-	ktask_cap_return(helper->cset, helper->shed);
-	ktask_cset_put(helper->cset);
+	struct css_set *cset = helper->cset;
+
 	helper->cset = NULL;
+	preempt_disable();
+	if (task_nice(helper->task) != MAX_NICE)
+		set_user_nice(helper->task, MAX_NICE);
+	ktask_cset_leave(helper->task);
+	if (!keep)
+		ktask_pool_put(helper);
+	preempt_enable();
+	/* From here on it may be on loan again. */
+	ktask_cset_put(cset);
 }
 
 /**
@@ -505,9 +502,12 @@ bool ktask_loan_is_full(struct ktask_loan *loan)
 
 /* The caller's budget, less helpers that gain nothing. */
 static void ktask_loan_budget(struct ktask_loan *loan,
-			      struct ktask_budget *budget, unsigned int want)
+			      struct ktask_budget *budget, unsigned int want,
+			      bool lend)
 {
 	ktask_budget_make(budget, loan->caller, want);
+	ktask_budget_runtime(budget, loan->caller, atomic_read(&loan->nr),
+			     lend);
 	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
 			    KTASK_LIMIT_GAIN, NULL);
 }
@@ -525,17 +525,15 @@ static void ktask_loan_budget(struct ktask_loan *loan,
  */
 bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 {
+	int near = nid == NUMA_NO_NODE ? numa_node_id() : nid;
 	struct ktask_budget budget;
 	struct ktask_helper *helper;
 	enum ktask_limit limit;
 	struct css_set *cset;
 
-	ktask_loan_budget(loan, &budget, want);
+	ktask_loan_budget(loan, &budget, want, true);
 	if (atomic_read(&loan->nr) >= budget.helpers)
 		return ktask_loan_refused(loan, budget.limit);
-
-	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_LEND))
-		return ktask_loan_refused(loan, KTASK_LIMIT_QUOTA);
 
 	if (!ktask_loan_has_cpu(loan))
 		return ktask_loan_refused(loan, KTASK_LIMIT_BUSY);
@@ -546,12 +544,15 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 		return ktask_loan_refused(loan, limit);
 	}
 
-	helper = ktask_pools_take(nid);
+	helper = ktask_pools_take(near);
 	if (!helper || !ktask_helper_place(helper, loan, nid)) {
 		ktask_cap_uncharge(cset);
 		ktask_cset_put(cset);
-		if (!helper)
+		if (!helper) {
+			ktask_pools_missed(near, budget.helpers -
+						 atomic_read(&loan->nr));
 			return ktask_loan_refused(loan, KTASK_LIMIT_POOL);
+		}
 		ktask_pool_put(helper);
 		return ktask_loan_refused(loan, KTASK_LIMIT_CPUS);
 	}
@@ -561,10 +562,10 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	helper->since = jiffies;
 	helper->looked = jiffies;
 	helper->leaving = false;
-	helper->shed = NULL;
+	helper->over_cap = NULL;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->pool->nid : nid;
-	ktask_cap_lend(cset);
+	ktask_cap_update_peak(cset);
 	ktask_cset_enter(helper->task, cset);
 
 	loan->last_refused = NR_KTASK_LIMITS;
@@ -642,11 +643,11 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 
 	list_for_each_entry_safe(helper, tmp, &cancelled, node) {
 		list_del(&helper->node);
-		ktask_helper_leave(helper);
+		ktask_cap_return(helper->cset, helper->over_cap);
 		ktask_trace_cancel(loan, helper->task, KTASK_LIMIT_END);
 		ktask_trace_return(loan, helper->task, 0);
 		atomic_dec(&loan->nr);
-		ktask_pool_put(helper);
+		ktask_helper_go_home(helper, false);
 	}
 }
 
@@ -693,7 +694,11 @@ static void ktask_loan_boost(struct ktask_loan *loan,
 	spin_lock(&loan->lock);
 }
 
-/* Wait for a helper as long as that may take, but look again soon. */
+/*
+ * Wait for a helper, but look again soon: one that cannot run where it is gets the
+ * CPU that current leaves. So this takes no longer than the rest of a chunk takes
+ * the caller itself.
+ */
 static void ktask_loan_wait(struct ktask_loan *loan,
 			    struct ktask_helper *helper)
 	__must_hold(&loan->lock)
@@ -754,9 +759,16 @@ static void ktask_loan_own_up(const struct ktask_owed *owed)
 void ktask_loan_settle(struct ktask_loan *loan)
 {
 	struct ktask_helper *helper, *reniced = NULL;
+	struct css_set *cset;
 
 	ktask_loan_cancel(loan);
+	if (!atomic_read(&loan->nr)) {
+		ktask_loan_own_up(&loan->owed);
+		return;
+	}
 
+	cset = ktask_cset_get(current);
+	ktask_count_working(cset, -1);
 	spin_lock(&loan->lock);
 	loan->waiting = true;
 	while (!list_empty(&loan->helpers)) {
@@ -774,6 +786,8 @@ void ktask_loan_settle(struct ktask_loan *loan)
 		ktask_loan_wait(loan, helper);
 	}
 	spin_unlock(&loan->lock);
+	ktask_count_working(cset, 1);
+	ktask_cset_put(cset);
 	ktask_loan_own_up(&loan->owed);
 }
 
@@ -785,7 +799,7 @@ static bool ktask_over_budget(struct ktask_loan *loan, enum ktask_limit *limit)
 	int leaving = atomic_read(&loan->leaving);
 	struct ktask_budget budget;
 
-	ktask_loan_budget(loan, &budget, nr);
+	ktask_loan_budget(loan, &budget, nr, false);
 	*limit = budget.limit;
 	do {
 		/* Only as many leave as are too many. */
@@ -846,8 +860,8 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	struct ktask_loan *loan = helper->loan;
 	enum ktask_limit limit;
 
-	helper->shed = ktask_cap_shed(helper->cset);
-	if (helper->shed)
+	helper->over_cap = ktask_cap_reclaim(helper->cset);
+	if (helper->over_cap)
 		return KTASK_LIMIT_CAP;
 	if (!ktask_cset_is_current(helper->cset, loan->caller) ||
 	    !ktask_has_mems_of(loan->caller))
@@ -857,8 +871,6 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	helper->leaving = ktask_over_budget(loan, &limit);
 	if (helper->leaving)
 		return limit;
-	if (!ktask_quota_allows(loan->caller, KTASK_QUOTA_STAY))
-		return KTASK_LIMIT_QUOTA;
 	if (ktask_too_busy(helper))
 		return KTASK_LIMIT_BUSY;
 	if (ktask_share_asked(loan, helper->cset, helper->since))
@@ -1002,14 +1014,13 @@ static void ktask_outfit_return(struct ktask_outfit *old,
 	memalloc_flags_restore(old->memalloc_flags);
 }
 
-/* The helper has left the caller's cgroups: the loan is without it. */
+/* The loan is without a helper from here on. */
 static void ktask_loan_take_back(struct ktask_loan *loan,
 				 struct ktask_helper *helper)
 	__must_hold(&loan->lock)
 {
 	/*
-	 * Only now: nobody is to take its place while it is still there. The
-	 * release pairs with the acquire in ktask_over_budget(): one helper
+	 * The release pairs with the acquire in ktask_over_budget(): one helper
 	 * too many may think that it has to leave, but none that it may stay.
 	 */
 	if (helper->leaving)
@@ -1029,23 +1040,25 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	bool keep;
 
 	ktask_outfit_wear(&own, helper);
+	ktask_count_working(helper->cset, 1);
 	keep = loan->work(&helper->worker, loan->job);
+	ktask_count_working(helper->cset, -1);
 	ktask_outfit_return(&own, helper);
 
 	ns = task_sched_runtime(current) - ns;
 
+	ktask_cap_return(helper->cset, helper->over_cap);
+	/* The caller may release one that is kept, so that one goes home first. */
+	if (keep)
+		ktask_helper_go_home(helper, true);
+
 	/*
-	 * Outside the caller's cgroups a helper is nicer than all others, so it
-	 * is not to be preempted before the caller can do without it.
-	 *
 	 * The loan is on the caller's stack, and the caller leaves once it
 	 * holds the lock and finds the list empty: so wake it under the lock,
-	 * and do not touch the loan after that. From then on the caller may
-	 * also release a helper that is kept: so be nice again before, and
-	 * forget the caller's death.
+	 * and do not touch the loan after that. The lock is not held while the
+	 * helper moves between groups, as all may end at once.
 	 */
 	scoped_guard(spinlock, &loan->lock) {
-		ktask_helper_leave(helper);
 		ktask_trace_return(loan, current, ns);
 		ktask_loan_take_back(loan, helper);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;
@@ -1057,14 +1070,12 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 			loan->boosted = NULL;
 			rt_mutex_futex_unlock(&loan->boost.rtmutex);
 		}
-		if (task_nice(current) != MAX_NICE)
-			set_user_nice(current, MAX_NICE);
 		if (loan->waiting)
 			wake_up_process(loan->caller);
 	}
 
 	if (!keep)
-		ktask_pool_put(helper);
+		ktask_helper_go_home(helper, false);
 }
 
 static int ktask_helper_main(void *data)
@@ -1102,7 +1113,7 @@ static struct ktask_pool *ktask_pool_create(int nid)
 		return NULL;
 
 	pool->nid = nid;
-	spin_lock_init(&pool->lock);
+	raw_spin_lock_init(&pool->lock);
 	INIT_LIST_HEAD(&pool->idle);
 	INIT_DELAYED_WORK(&pool->manager, ktask_pool_manage);
 

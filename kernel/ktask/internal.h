@@ -216,7 +216,9 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus);
 bool ktask_limits_allow(struct task_struct *caller);
-bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks);
+void ktask_budget_runtime(struct ktask_budget *budget,
+			  struct task_struct *caller, unsigned int own,
+			  bool lend);
 void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int own);
 int ktask_spare_cpus(struct task_struct *caller);
@@ -226,6 +228,7 @@ bool ktask_sched_fetch(struct task_struct *helper);
 bool ktask_sched_shares_cpu(unsigned int nr_helpers);
 bool ktask_sched_has_cpu(struct task_struct *helper);
 void ktask_sched_move(struct task_struct *helper);
+void ktask_count_working(struct css_set *cset, int nr);
 
 /* ../sched/core.c */
 void ktask_sched_go_to(int cpu);
@@ -235,9 +238,9 @@ void ktask_sched_go_to(int cpu);
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
 void ktask_cap_uncharge(struct css_set *cset);
-void ktask_cap_lend(struct css_set *cset);
-void ktask_cap_return(struct css_set *cset, struct task_group *shed);
-struct task_group *ktask_cap_shed(struct css_set *cset);
+void ktask_cap_update_peak(struct css_set *cset);
+void ktask_cap_return(struct css_set *cset, struct task_group *over_cap);
+struct task_group *ktask_cap_reclaim(struct css_set *cset);
 bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
 		       unsigned long since);
 void ktask_account(struct task_struct *caller, const u64 *stats);
@@ -253,16 +256,16 @@ static inline void ktask_cap_uncharge(struct css_set *cset)
 {
 }
 
-static inline void ktask_cap_lend(struct css_set *cset)
+static inline void ktask_cap_update_peak(struct css_set *cset)
 {
 }
 
 static inline void ktask_cap_return(struct css_set *cset,
-				    struct task_group *shed)
+				    struct task_group *over_cap)
 {
 }
 
-static inline struct task_group *ktask_cap_shed(struct css_set *cset)
+static inline struct task_group *ktask_cap_reclaim(struct css_set *cset)
 {
 	return NULL;
 }

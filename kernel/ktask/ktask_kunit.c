@@ -2059,7 +2059,8 @@ static void test_budget_make(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_SYSTEM);
 	WRITE_ONCE(ktask_max_threads, saved);
 
-	KUNIT_EXPECT_TRUE(test, ktask_quota_allows(current, INT_MAX));
+	ktask_budget_runtime(&budget, current, 0, true);
+	KUNIT_EXPECT_NE(test, budget.limit, KTASK_LIMIT_QUOTA);
 }
 
 static void test_budget_affinity(struct kunit *test)
@@ -2198,21 +2199,18 @@ static void test_helpers_for_quota(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ktask_helpers_for_quota(1, U64_MAX), 0);
 }
 
-static void test_quota_spare(struct kunit *test)
+static void test_helpers_for_runtime(struct kunit *test)
 {
-	const u64 ns = KTASK_CHUNK_NS, slice = KTASK_QUOTA_SLICE_NS;
-	const u64 quota = 150 * NSEC_PER_MSEC;
+	const u64 slice = KTASK_QUOTA_SLICE_NS, period = 20 * slice;
 
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, 0, 0, 0));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, ns, ns, 0));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(0, ns - 1, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(0, ns, 0, 1));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(quota, slice + ns - 1, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(quota, slice + ns, 0, 1));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(16 * ns, 2 * ns - 1, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(16 * ns, 2 * ns, 0, 1));
-	KUNIT_EXPECT_TRUE(test, ktask_quota_spare(U64_MAX, U64_MAX, 0, UINT_MAX));
-	KUNIT_EXPECT_FALSE(test, ktask_quota_spare(quota, 0, U64_MAX, UINT_MAX));
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(0, 0, 1), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(2 * slice - 1, 0, 1), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(2 * slice, 0, 1), 1);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 1), 29);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 2), 8);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 3), 0);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(U64_MAX, 0, 1), INT_MAX);
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(U64_MAX, U64_MAX, UINT_MAX), 0);
 }
 
 static struct kunit_case ktask_math_cases[] = {
@@ -2221,7 +2219,7 @@ static struct kunit_case ktask_math_cases[] = {
 	KUNIT_CASE(test_helpers_for_size),
 	KUNIT_CASE(test_helpers_for_time),
 	KUNIT_CASE(test_helpers_for_quota),
-	KUNIT_CASE(test_quota_spare),
+	KUNIT_CASE(test_helpers_for_runtime),
 	{ }
 };
 

@@ -141,26 +141,26 @@ unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
 }
 
 /**
- * ktask_quota_spare - is there quota that others do not need?
- * @quota: nanoseconds of run time per period
- * @runtime: nanoseconds of run time left in this period
+ * ktask_helpers_for_runtime - helpers that the rest of a quota has room for
+ * @runtime: nanoseconds that are left in this period and that no CPU has taken
  * @period_left: nanoseconds until the period ends
- * @chunks: chunks' worth of run time that have to be spare
+ * @threads: threads that may use the quota until then, without helpers; not 0
  *
- * A helper may use what remains of a period's quota when the caller has been
- * given all it can run for. Past that it would run the caller into throttling
- * that a serial task would not have met. Nor does it use the last slice, or a
- * sixteenth of a short quota: a thread that wakes up elsewhere would have to
- * wait for the next period; and each CPU may run for a little more than it was
- * given, so that all together would run for more than the quota.
+ * Helpers may have what is left when each of these threads has run until the end
+ * of the period. Beyond that they would throttle threads that would not have
+ * been throttled without them. The scheduler hands run time out by slices: the
+ * last one of each thread and of each helper may reach beyond the period's end.
  *
- * Return: true if there is.
+ * Return: the number of helpers.
  */
-bool ktask_quota_spare(u64 quota, u64 runtime, u64 period_left,
-		       unsigned int chunks)
+unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
+				       unsigned int threads)
 {
-	u64 slice = min(quota / 16, KTASK_QUOTA_SLICE_NS);
+	const u64 slice = KTASK_QUOTA_SLICE_NS;
+	u64 each = div64_u64(runtime, threads), spare;
 
-	return runtime > period_left &&
-	       runtime - period_left >= slice + chunks * KTASK_CHUNK_NS;
+	if (each < slice || each - slice < period_left)
+		return 0;
+	spare = runtime - (period_left + slice) * threads;
+	return min(div64_u64(spare, slice), (u64)INT_MAX);
 }

@@ -37,7 +37,7 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk);
 unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns);
 unsigned int ktask_helpers_for_quota(u64 quota, u64 period);
-bool ktask_quota_spare(u64 quota, u64 runtime, u64 period_left,
-		       unsigned int chunks);
+unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
+				       unsigned int threads);
 
 #endif /* _KTASK_MATH_H */

@@ -7,7 +7,7 @@
  *
  *  - what its task is worth (the core's to say);
  *  - the CPUs that its affinity and cpuset let it run on, less those that are
- *    isolated from kernel work, unless it has no others;
+ *    isolated from kernel work;
  *  - cpu.max of its cgroup and of every one above, rounded up to whole CPUs;
  *  - debug.ktask_max_threads.
  *
@@ -64,22 +64,16 @@ void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
 	budget->tg = tg;
 }
 
+/*
+ * Isolated CPUs are for what an administrator puts there. Nothing balances load
+ * between them, and real-time threads may have them for as long as they want. So
+ * there are no helpers, not even for a caller who may run nowhere else.
+ */
 static bool ktask_cpu_isolated(int cpu)
 {
 	return !housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
 	       !housekeeping_cpu(cpu, HK_TYPE_KTHREAD) ||
 	       cpuset_cpu_is_isolated(cpu);
-}
-
-/* Isolated CPUs are left alone, unless the caller may run on no others. */
-static bool ktask_lives_isolated(const struct cpumask *allowed)
-{
-	int cpu;
-
-	for_each_cpu_and(cpu, allowed, cpu_active_mask)
-		if (!ktask_cpu_isolated(cpu))
-			return false;
-	return true;
 }
 
 /**
@@ -93,7 +87,6 @@ static bool ktask_lives_isolated(const struct cpumask *allowed)
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough)
 {
-	bool isolated = ktask_lives_isolated(allowed);
 	unsigned int nr = 0;
 	int cpu;
 
@@ -101,7 +94,7 @@ unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 		cpumask_clear(usable);
 
 	for_each_cpu_and(cpu, allowed, cpu_active_mask) {
-		if (!isolated && ktask_cpu_isolated(cpu))
+		if (ktask_cpu_isolated(cpu))
 			continue;
 		if (usable)
 			cpumask_set_cpu(cpu, usable);
@@ -126,27 +119,6 @@ static void ktask_budget_quota(struct ktask_budget *budget,
 	}
 }
 
-/*
- * Is there quota to spare at this level?
- *
- * The numbers may be a slice off by the time they are used: so are those that
- * the scheduler itself throttles by.
- */
-static bool ktask_quota_spare_at(struct task_group *tg, u64 now,
-				 unsigned int chunks)
-{
-	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
-	u64 quota = READ_ONCE(cfs_b->quota);
-	s64 left;
-
-	if (quota == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
-		return true;
-
-	/* data_race: a torn or stale value makes one decision a bad guess. */
-	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
-	return ktask_quota_spare(quota, READ_ONCE(cfs_b->runtime),
-				 max(left, 0LL), chunks);
-}
 #else
 static void ktask_budget_quota(struct ktask_budget *budget,
 			       struct task_group *tg)
@@ -224,11 +196,8 @@ bool ktask_limits_allow(struct task_struct *caller)
 
 	ktask_budget_make(&budget, caller, 1);
 #ifdef CONFIG_CGROUP_KTASK
-	struct task_group *tg;
-
-	guard(rcu)();
-	for (tg = ktask_caller_tg(caller); tg->parent; tg = tg->parent)
-		if (!READ_ONCE(tg->ktask.cap))
+	scoped_guard(rcu)
+		if (!ktask_caps_allow(ktask_caller_tg(caller)))
 			return false;
 #endif
 	return budget.helpers;
@@ -247,17 +216,60 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 	return READ_ONCE(cpu_rq(cpu)->nr_running);
 }
 
-/* CPUs that helpers may use, less the group's threads that can run there */
+/*
+ * Threads other than helpers that could run on any CPU now, as of at most a
+ * millisecond ago. All callers below a group share one look at all CPUs. A helper
+ * that has not started, or has ended and is about to leave, counts as one of them.
+ */
+static long ktask_others(struct task_group *tg, u64 now)
+{
+	struct ktask_others *others = &tg->ktask.others;
+	long nr = 0;
+	int cpu;
+
+	if (now - READ_ONCE(others->at) < NSEC_PER_MSEC)
+		return READ_ONCE(others->nr);
+
+	for_each_cpu(cpu, cpu_active_mask)
+		nr += ktask_runnable_on(tg, cpu);
+	nr -= atomic_read(&others->working);
+	WRITE_ONCE(others->nr, nr);
+	WRITE_ONCE(others->at, now);
+	return nr;
+}
+
+/**
+ * ktask_count_working - a helper begins to work, or has ended
+ * @cset: the caller's css_set; a reference is held
+ * @nr: 1 or -1
+ *
+ * A caller that sleeps until its helpers have ended is about to run again. So it
+ * takes one back meanwhile.
+ */
+void ktask_count_working(struct css_set *cset, int nr)
+{
+#ifdef CONFIG_CGROUP_SCHED
+	struct task_group *tg;
+
+	tg = container_of(cset->subsys[cpu_cgrp_id], struct task_group, css);
+	for (; tg; tg = tg->parent)
+		atomic_add(nr, &tg->ktask.others.working);
+#endif
+}
+
+/*
+ * CPUs that helpers may use, less the group's threads that can run there. Of
+ * those that share a CPU all but two wait for it, and take no other one.
+ */
 static long ktask_spare_of_cpus(struct task_group *tg,
 				const struct cpumask *allowed)
 {
-	bool isolated = ktask_lives_isolated(allowed);
 	long spare = 0;
 	int cpu;
 
 	for_each_cpu_and(cpu, allowed, cpu_active_mask)
-		if (isolated || !ktask_cpu_isolated(cpu))
-			spare += 1L - ktask_runnable_on(tg, cpu);
+		if (!ktask_cpu_isolated(cpu))
+			spare += 1L - min(ktask_runnable_on(tg, cpu), 2U);
 	return spare;
 }
 
@@ -267,16 +279,12 @@ static long ktask_spare_of_quota(struct task_group *tg)
 {
 	u64 period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
 	u64 quota = READ_ONCE(tg->cfs_bandwidth.quota);
-	long spare;
-	int cpu;
 
 	if (quota == RUNTIME_INF)
 		return LONG_MAX;
 
-	spare = 1L + ktask_helpers_for_quota(quota, period);
-	for_each_cpu(cpu, cpu_active_mask)
-		spare -= ktask_runnable_on(tg, cpu);
-	return spare;
+	return 1L + ktask_helpers_for_quota(quota, period) -
+	       ktask_others(tg, ktime_get_ns()) - ktask_charged(tg);
 }
 #endif
 
@@ -328,36 +336,64 @@ void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
 #endif
 	ktask_budget_narrow(budget, max((int)own + spare, 0), KTASK_LIMIT_BUSY,
 			    NULL);
-	if (!ktask_quota_allows(caller, 1))
-		ktask_budget_narrow(budget, 0, KTASK_LIMIT_QUOTA, NULL);
+	ktask_budget_runtime(budget, caller, own, false);
 	budget->tg = NULL;
 }
 
+#ifdef CONFIG_CFS_BANDWIDTH
+/* What is left of a quota in this period, for helpers of any caller below it */
+static unsigned int ktask_helpers_of_runtime(struct task_group *tg, u64 now,
+					     bool lend)
+{
+	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
+	u64 runtime = READ_ONCE(cfs_b->runtime);
+	long threads;
+	s64 left;
+
+	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
+		return INT_MAX;
+
+	/* A helper that is lent is to have more than a chunk to do. */
+	if (lend)
+		runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
+	/* data_race: a torn or stale value makes one decision a bad guess. */
+	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
+	/* The caller is one of the threads, even if it does not run now. */
+	threads = ktask_others(tg, now);
+	return ktask_helpers_for_runtime(runtime, max(left, 0LL),
+					 max(threads, 1L));
+}
+#endif
+
 /**
- * ktask_quota_allows - is there quota to spare for a helper in this period?
- * @caller: the task that it works for
- * @chunks: chunks' worth of run time that have to be spare
+ * ktask_budget_runtime - narrow a budget by what is left of quotas
+ * @budget: the budget
+ * @caller: the task
+ * @own: helpers that it has on loan
+ * @lend: it is about another helper, not about those that there are
  *
- * Without this a helper would use up a period's quota in half the time, and
- * then the caller would wait, throttled, for the next one; a throttled helper
- * in the middle of a chunk would hold the caller up as well.
+ * At each level with a cpu.max: helpers must not use what other threads can
+ * still run for in this period.
  *
  * Context: any, but for hard interrupts.
- *
- * Return: true if every level has that much.
  */
-bool ktask_quota_allows(struct task_struct *caller, unsigned int chunks)
+void ktask_budget_runtime(struct ktask_budget *budget,
+			  struct task_struct *caller, unsigned int own,
+			  bool lend)
 {
 #ifdef CONFIG_CFS_BANDWIDTH
 	u64 now = ktime_get_ns();
 	struct task_group *tg;
 
 	guard(rcu)();
-	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent)
-		if (!ktask_quota_spare_at(tg, now, chunks))
-			return false;
+	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent) {
+		s64 room = (s64)ktask_helpers_of_runtime(tg, now, lend) -
+			   max(ktask_charged(tg), own) + own;
+
+		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
+				    KTASK_LIMIT_QUOTA, NULL);
+	}
 #endif
-	return true;
 }
 
 /**
@@ -374,30 +410,26 @@ void ktask_sched_move(struct task_struct *helper)
 #endif
 }
 
-#ifdef CONFIG_CFS_BANDWIDTH
-/* Can @helper not run where it is, but where current is? Its rq is locked. */
-static bool ktask_throttled_there_only(struct task_struct *helper)
+/* Does @helper wait for another CPU than current's? Its rq is locked. */
+static bool ktask_waits_elsewhere(struct task_struct *helper)
 {
 	int cpu = smp_processor_id();
 
-	return cpu_active(cpu) && task_on_rq_queued(helper) &&
-	       !helper->se.sched_delayed &&
+	return cpu_active(cpu) && task_cpu(helper) != cpu &&
+	       task_on_rq_queued(helper) && !helper->se.sched_delayed &&
 	       !task_on_cpu(task_rq(helper), helper) &&
 	       !is_migration_disabled(helper) &&
-	       helper->sched_class == &fair_sched_class &&
-	       task_cfs_rq(helper)->throttle_count &&
-	       !task_group(helper)->cfs_rq[cpu]->throttle_count;
+	       helper->sched_class == &fair_sched_class;
 }
-#endif
 
 /**
- * ktask_sched_fetch - let a throttled helper go on where its caller stands
+ * ktask_sched_fetch - let a helper that waits for its CPU have its caller's
  * @helper: a helper of current's
  *
- * Run time is handed out by CPU. So a helper may be throttled in the middle of
- * its last chunk, until the next period, while the caller that waits for it
- * could still run: as it could do the chunk itself, it may as well let the
- * helper have its CPU and what its cgroup may still run for there.
+ * A helper may be kept from its last chunk for long: by real-time threads, by
+ * threads of other cgroups, or by a cpu.max that its CPU has used up, as run time
+ * is handed out by CPU. The caller that waits for it could do the chunk itself.
+ * So it gives the helper its CPU, and what its cgroup may still run for there.
  *
  * To be called before current sleeps. The helper stays on that CPU until it is
  * placed for another loan.
@@ -408,17 +440,16 @@ static bool ktask_throttled_there_only(struct task_struct *helper)
  */
 bool ktask_sched_fetch(struct task_struct *helper)
 {
-#ifdef CONFIG_CFS_BANDWIDTH
 	struct affinity_context here = { };
 	struct rq_flags rf;
 	struct rq *rq;
 
-	/* A look without locks: nearly never is anything throttled. */
-	if (!data_race(task_cfs_rq(helper)->throttle_count))
+	/* A look without locks: most helpers run. */
+	if (data_race(task_curr(helper)))
 		return false;
 
 	rq = task_rq_lock(helper, &rf);
-	if (!ktask_throttled_there_only(helper)) {
+	if (!ktask_waits_elsewhere(helper)) {
 		task_rq_unlock(rq, helper, &rf);
 		return false;
 	}
@@ -437,9 +468,6 @@ bool ktask_sched_fetch(struct task_struct *helper)
 	wakeup_preempt(rq, helper, 0);
 	task_rq_unlock(rq, helper, &rf);
 	return true;
-#else
-	return false;
-#endif
 }
 
 /**

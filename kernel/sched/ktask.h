@@ -13,6 +13,21 @@
 /* A cap of "max" */
 #define KTASK_CAP_MAX		INT_MAX
 
+/**
+ * struct ktask_others - how many threads that are no helpers could run
+ * @at: when they were counted, in nanoseconds of ktime_get_ns()
+ * @nr: their number
+ * @working: helpers at work, which are not part of that
+ *
+ * @at and @nr are written by whoever counts, without a lock: any recent number
+ * will do.
+ */
+struct ktask_others {
+	u64			at;
+	long			nr;
+	atomic_t		working;
+};
+
 #ifdef CONFIG_CGROUP_KTASK
 
 /**
@@ -37,15 +52,12 @@ struct ktask_claim {
 
 /**
  * struct ktask_group - helpers of a cgroup and its descendants
- * @cap: cpu.ktask.max
- * @charged: helpers on loan or about to be. Never raised above @cap
- * @on_loan: helpers on loan now, those of @charged that were found
- * @leaving: those of @on_loan that leave because @cap was lowered
+ * @others: its threads and those of its descendants
+ * @use: cpu.ktask.max in the upper half, and in the lower half how many helpers
+ *	are charged: those on loan, and one that is being looked for. In one word,
+ *	so that no charge can go by a cap that was just replaced
  * @claim: who is next to have a helper
- * @peak: most that @on_loan has ever been
- * @fd_peak: most since an open file of cpu.ktask.peak was last written to
- * @peaks_lock: protects @peaks
- * @peaks: those open files
+ * @peak: most helpers on loan at once
  * @capped: tasks that this or a descendant's cap refused a helper
  * @capped_local: tasks that this cap refused a helper
  * @events_file: cpu.ktask.events
@@ -53,15 +65,10 @@ struct ktask_claim {
  * @stats: sums over ended tasks
  */
 struct ktask_group {
-	int			cap;
-	atomic_t		charged;
-	atomic_t		on_loan;
-	atomic_t		leaving;
+	struct ktask_others	others;
+	atomic64_t		use;
 	struct ktask_claim	claim;
 	atomic_t		peak;
-	atomic_t		fd_peak;
-	spinlock_t		peaks_lock;	/* see above */
-	struct list_head	peaks;
 	atomic64_t		capped;
 	atomic64_t		capped_local;
 	struct cgroup_file	events_file;
@@ -72,13 +79,22 @@ struct ktask_group {
 void ktask_group_init(struct ktask_group *kg);
 void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
 		       unsigned int own);
+bool ktask_caps_allow(struct task_group *tg);
+unsigned int ktask_charged(struct task_group *tg);
 
 #else
 
-struct ktask_group { };
+struct ktask_group {
+	struct ktask_others	others;
+};
 
 static inline void ktask_group_init(struct ktask_group *kg)
 {
+}
+
+static inline unsigned int ktask_charged(struct task_group *tg)
+{
+	return 0;
 }
 
 #endif /* CONFIG_CGROUP_KTASK */

@@ -3,11 +3,11 @@
  * ktask caps: how many helpers a cgroup has on loan, and the files that say so
  *
  * Each helper on loan is charged to its caller's cgroup and to every one above
- * it; the root's cap are the helpers that there are, one per CPU. A charge is
- * made level by level and only where there is room, so at no level and at no
- * moment are there more helpers on loan than its cap allowed when the last one
- * was lent. A cap may be lowered below what is on loan: then as many helpers as
- * are too many leave at the end of their chunks.
+ * it; the root's cap are the helpers that there are, one per CPU. A cap and what
+ * is charged to it are one atomic word. So a charge succeeds only below the cap
+ * that holds at that moment, and once a write of cpu.ktask.max has returned no
+ * helper is lent by the old cap. A cap may be lowered below what is on loan:
+ * then as many helpers as are too many leave at the end of their chunks.
  *
  * Where a level has no room left, its children are to have the same number of
  * helpers each, or one more in turns; so are the children of those, and the
@@ -23,8 +23,6 @@
 #include <linux/seq_file.h>
 
 #include "sched.h"
-
-#define KTASK_PEAK_UNSET	(-1UL)
 
 /* A claim lapses unless repeated: callers do so before each of their chunks */
 #define KTASK_CLAIM_MS		10
@@ -48,28 +46,51 @@ static struct task_group *ktask_capped(struct task_group *tg)
 	return tg->parent ? tg : NULL;
 }
 
+/* &ktask_group.use */
+static u64 ktask_use(unsigned int cap, unsigned int charged)
+{
+	return (u64)cap << 32 | charged;
+}
+
+static unsigned int ktask_use_cap(u64 use)
+{
+	return upper_32_bits(use);
+}
+
+static unsigned int ktask_use_charged(u64 use)
+{
+	return lower_32_bits(use);
+}
+
+static unsigned int ktask_cap(struct task_group *tg)
+{
+	return ktask_use_cap(atomic64_read(&tg->ktask.use));
+}
+
+/**
+ * ktask_charged - the helpers that are on loan
+ * @tg: in this group and its descendants
+ *
+ * Return: their number.
+ */
+unsigned int ktask_charged(struct task_group *tg)
+{
+	return ktask_use_charged(atomic64_read(&tg->ktask.use));
+}
+
 /**
  * ktask_group_init - initialise a new cgroup's share
  * @kg: zeroed memory
  */
 void ktask_group_init(struct ktask_group *kg)
 {
-	kg->cap = KTASK_CAP_MAX;
-	spin_lock_init(&kg->peaks_lock);
-	INIT_LIST_HEAD(&kg->peaks);
+	atomic64_set(&kg->use, ktask_use(KTASK_CAP_MAX, 0));
 }
 
-static void ktask_raise(atomic_t *mark, int value)
+/* The cap in @use, which was read from @tg. */
+static unsigned int ktask_level_cap(struct task_group *tg, u64 use)
 {
-	int old = atomic_read(mark);
-
-	while (old < value && !atomic_try_cmpxchg(mark, &old, value))
-		;
-}
-
-static int ktask_level_cap(struct task_group *tg)
-{
-	return tg->parent ? READ_ONCE(tg->ktask.cap) : num_online_cpus();
+	return tg->parent ? ktask_use_cap(use) : num_online_cpus();
 }
 
 /**
@@ -87,7 +108,7 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 {
 	if (child)
 		return (struct ktask_sharer) {
-			child, atomic_read(&child->ktask.charged) };
+			child, ktask_charged(child) };
 	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
 }
 
@@ -137,16 +158,16 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 					   struct ktask_sharer *sharer)
 {
 	struct ktask_group *kg = &tg->ktask;
-	int nr = atomic_read(&kg->charged);
+	s64 use = atomic64_read(&kg->use);
 
 	if (ktask_claimed(&kg->claim, sharer) &&
 	    READ_ONCE(kg->claim.nr) <= sharer->nr)
 		return KTASK_LIMIT_SHARE;
 
 	do {
-		if (nr >= ktask_level_cap(tg))
+		if (ktask_use_charged(use) >= ktask_level_cap(tg, use))
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
-	} while (!atomic_try_cmpxchg(&kg->charged, &nr, nr + 1));
+	} while (!atomic64_try_cmpxchg(&kg->use, &use, use + 1));
 
 	if (READ_ONCE(kg->claim.by) == sharer->who)
 		WRITE_ONCE(kg->claim.by, NULL);
@@ -168,13 +189,20 @@ static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 	} while (child != full);
 }
 
+static void ktask_uncharge_level(struct task_group *tg)
+{
+	s64 use = atomic64_fetch_dec(&tg->ktask.use);
+
+	WARN_ON_ONCE(!ktask_use_charged(use));
+}
+
 static void ktask_uncharge_levels(struct task_group *from,
 				  struct task_group *end)
 {
 	struct task_group *tg;
 
 	for (tg = from; tg != end; tg = tg->parent)
-		WARN_ON_ONCE(atomic_dec_return(&tg->ktask.charged) < 0);
+		ktask_uncharge_level(tg);
 }
 
 /* Tell whoever watches @over, or a cgroup above it, that its cap has bound. */
@@ -206,9 +234,6 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 {
 	struct task_group *from = ktask_cset_tg(cset), *tg, *child = NULL;
 
-	/* Pairs with the grace period in the write to max. */
-	guard(rcu)();
-
 	for (tg = from; tg; child = tg, tg = tg->parent) {
 		struct ktask_sharer sharer = ktask_sharer(loan, child);
 
@@ -229,24 +254,21 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 }
 
 /**
- * ktask_cap_lend - count a helper that was found for a charge
+ * ktask_cap_update_peak - a helper was found for a charge
  * @cset: the css_set that it is charged to
- *
- * ktask_cap_return() is to be called when it has left.
  */
-void ktask_cap_lend(struct css_set *cset)
+void ktask_cap_update_peak(struct css_set *cset)
 {
 	struct task_group *tg;
 
-	/* Pairs with the grace period in the write to peak. */
-	guard(rcu)();
-
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
 	     tg = ktask_capped(tg->parent)) {
-		int nr = atomic_inc_return(&tg->ktask.on_loan);
+		int nr = ktask_charged(tg);
+		int peak = atomic_read(&tg->ktask.peak);
 
-		ktask_raise(&tg->ktask.peak, nr);
-		ktask_raise(&tg->ktask.fd_peak, nr);
+		while (peak < nr &&
+		       !atomic_try_cmpxchg(&tg->ktask.peak, &peak, nr))
+			;
 	}
 }
 
@@ -262,49 +284,37 @@ void ktask_cap_uncharge(struct css_set *cset)
 /**
  * ktask_cap_return - stop counting a helper that has left
  * @cset: the css_set that it was charged to
- * @shed: what ktask_cap_shed() returned for it, or NULL
+ * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
  */
-void ktask_cap_return(struct css_set *cset, struct task_group *shed)
+void ktask_cap_return(struct css_set *cset, struct task_group *over_cap)
 {
 	struct task_group *tg;
 
-	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
-	     tg = ktask_capped(tg->parent))
-		atomic_dec(&tg->ktask.on_loan);
-	ktask_cap_uncharge(cset);
-
-	/*
-	 * After charged: rather one leaves too late than one too many. The
-	 * release pairs with the acquire in ktask_cap_shed().
-	 */
-	if (shed)
-		atomic_dec_return_release(&shed->ktask.leaving);
+	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent)
+		if (tg != over_cap)
+			ktask_uncharge_level(tg);
 }
 
 /**
- * ktask_cap_shed - does a helper have to leave because a cap was lowered?
+ * ktask_cap_reclaim - does a helper have to leave because a cap was lowered?
  * @cset: the css_set that it is charged to
  *
- * It stays charged until it has left, so that nobody takes its place before.
+ * If so, its charge at that level is taken back here. More are charged there
+ * than the cap allows, so this makes no room for another one; and as many
+ * helpers leave as are too many.
  *
  * Return: the level whose cap it leaves for, or NULL if it may stay.
  */
-struct task_group *ktask_cap_shed(struct css_set *cset)
+struct task_group *ktask_cap_reclaim(struct css_set *cset)
 {
 	struct task_group *tg;
 
 	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
-		struct ktask_group *kg = &tg->ktask;
-		/* Pairs with the release in ktask_cap_return(). */
-		int leaving = atomic_read_acquire(&kg->leaving);
+		s64 use = atomic64_read(&tg->ktask.use);
 
-		while (atomic_read(&kg->charged) - leaving >
-		       ktask_level_cap(tg)) {
-			if (atomic_cmpxchg(&kg->leaving, leaving,
-					   leaving + 1) == leaving)
+		while (ktask_use_charged(use) > ktask_level_cap(tg, use))
+			if (atomic64_try_cmpxchg(&tg->ktask.use, &use, use - 1))
 				return tg;
-			leaving = atomic_read_acquire(&kg->leaving);
-		}
 	}
 	return NULL;
 }
@@ -348,12 +358,44 @@ void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
 		       unsigned int own)
 {
 	for (; tg->parent; tg = tg->parent) {
-		s64 room = (s64)READ_ONCE(tg->ktask.cap) -
-			   atomic_read(&tg->ktask.charged) + own;
+		s64 room = (s64)ktask_cap(tg) - ktask_charged(tg) + own;
 
 		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
 				    KTASK_LIMIT_CAP, tg);
 	}
+}
+
+/*
+ * Narrow a budget by the caps, less what this cgroup uses. What others below
+ * the same ancestor use is not for this cgroup to know.
+ */
+static void ktask_budget_own_caps(struct ktask_budget *budget,
+				  struct task_group *tg)
+{
+	unsigned int used = ktask_charged(tg);
+
+	for (; tg->parent; tg = tg->parent) {
+		unsigned int cap = ktask_cap(tg);
+
+		ktask_budget_narrow(budget, cap - min(cap, used),
+				    KTASK_LIMIT_CAP, tg);
+	}
+}
+
+/**
+ * ktask_caps_allow - do the caps leave room for any helper at all?
+ * @tg: the caller's group
+ *
+ * Context: RCU read lock held.
+ *
+ * Return: false if a cap is 0.
+ */
+bool ktask_caps_allow(struct task_group *tg)
+{
+	for (; tg->parent; tg = tg->parent)
+		if (!ktask_cap(tg))
+			return false;
+	return true;
 }
 
 /**
@@ -376,12 +418,12 @@ void ktask_account(struct task_struct *caller, const u64 *stats)
 
 static int ktask_max_show(struct seq_file *sf, void *v)
 {
-	int cap = READ_ONCE(ktask_tg(seq_css(sf))->ktask.cap);
+	unsigned int cap = ktask_cap(ktask_tg(seq_css(sf)));
 
 	if (cap == KTASK_CAP_MAX)
 		seq_puts(sf, "max\n");
 	else
-		seq_printf(sf, "%d\n", cap);
+		seq_printf(sf, "%u\n", cap);
 	return 0;
 }
 
@@ -389,7 +431,8 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 			       size_t nbytes, loff_t off)
 {
 	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
-	unsigned int cap, old;
+	unsigned int cap;
+	s64 use;
 	int err;
 
 	buf = strstrip(buf);
@@ -403,78 +446,22 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 			return -ERANGE;
 	}
 
-	/* When the write returns, no charge still goes by a higher cap. */
-	old = xchg(&kg->cap, cap);
-	if (cap <= old)
-		synchronize_rcu_expedited();
+	use = atomic64_read(&kg->use);
+	while (!atomic64_try_cmpxchg(&kg->use, &use,
+				     ktask_use(cap, ktask_use_charged(use))))
+		;
 	return nbytes;
 }
 
 static s64 ktask_current_read(struct cgroup_subsys_state *css,
 			      struct cftype *cft)
 {
-	return atomic_read(&ktask_tg(css)->ktask.on_loan);
+	return ktask_charged(ktask_tg(css));
 }
 
-/*
- * cpu.ktask.peak works as memory.peak does: an open file shows the most since
- * the cgroup was made, or, once it was written to, since that write.
- */
-static int ktask_peak_show(struct seq_file *sf, void *v)
+static s64 ktask_peak_read(struct cgroup_subsys_state *css, struct cftype *cft)
 {
-	struct ktask_group *kg = &ktask_tg(seq_css(sf))->ktask;
-	unsigned long since = READ_ONCE(of_peak(sf->private)->value);
-
-	if (since == KTASK_PEAK_UNSET)
-		seq_printf(sf, "%d\n", atomic_read(&kg->peak));
-	else
-		seq_printf(sf, "%lu\n",
-			   max(since, (unsigned long)atomic_read(&kg->fd_peak)));
-	return 0;
-}
-
-static int ktask_peak_open(struct kernfs_open_file *of)
-{
-	of_peak(of)->value = KTASK_PEAK_UNSET;
-	return 0;
-}
-
-static void ktask_peak_release(struct kernfs_open_file *of)
-{
-	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
-	struct cgroup_of_peak *peak = of_peak(of);
-
-	if (peak->value == KTASK_PEAK_UNSET)
-		return;
-
-	guard(spinlock)(&kg->peaks_lock);
-	list_del(&peak->list);
-}
-
-static ssize_t ktask_peak_write(struct kernfs_open_file *of, char *buf,
-				size_t nbytes, loff_t off)
-{
-	struct ktask_group *kg = &ktask_tg(of_css(of))->ktask;
-	struct cgroup_of_peak *peak = of_peak(of), *other;
-	unsigned long seen, now;
-
-	/* Loans that began before the write count as before it. */
-	synchronize_rcu_expedited();
-
-	guard(spinlock)(&kg->peaks_lock);
-
-	/* What fd_peak has seen so far belongs to the files reset before. */
-	now = atomic_read(&kg->on_loan);
-	seen = atomic_xchg(&kg->fd_peak, now);
-	ktask_raise(&kg->fd_peak, atomic_read(&kg->on_loan));
-	list_for_each_entry(other, &kg->peaks, list)
-		if (seen > other->value)
-			WRITE_ONCE(other->value, seen);
-
-	if (peak->value == KTASK_PEAK_UNSET)
-		list_add(&peak->list, &kg->peaks);
-	WRITE_ONCE(peak->value, now);
-	return nbytes;
+	return atomic_read(&ktask_tg(css)->ktask.peak);
 }
 
 /*
@@ -507,7 +494,7 @@ static int ktask_effective_show(struct seq_file *sf, void *v)
 
 	/* The levels above stay: this cgroup holds references on them. */
 	scoped_guard(rcu) {
-		ktask_budget_caps(&budget, tg, 0);
+		ktask_budget_own_caps(&budget, tg);
 		ktask_budget_limits(&budget, tg,
 				    ktask_cgroup_cpus(tg->css.cgroup));
 	}
@@ -584,10 +571,7 @@ static struct cftype ktask_files[] = {
 	{
 		.name = "ktask.peak",
 		.flags = CFTYPE_NOT_ON_ROOT,
-		.open = ktask_peak_open,
-		.release = ktask_peak_release,
-		.seq_show = ktask_peak_show,
-		.write = ktask_peak_write,
+		.read_s64 = ktask_peak_read,
 	},
 	{
 		.name = "ktask.effective",

@@ -365,48 +365,41 @@ static void helpers_for_quota(void)
 	}
 }
 
-static void quota_spare(void)
+static void helpers_for_runtime(void)
 {
-	const u64 chunk = KTASK_CHUNK_NS, slice = KTASK_QUOTA_SLICE_NS;
-	const u64 period = 100000000;
-	int i;
+	const u64 slice = KTASK_QUOTA_SLICE_NS, period = 20 * slice;
+	const struct {
+		u64		runtime, left;
+		unsigned int	threads, helpers;
+	} t[] = {
+		{ 0, 0, 1, 0 },
+		{ 2 * slice - 1, 0, 1, 0 },
+		{ 2 * slice, 0, 1, 1 },
+		{ 50 * slice, period, 1, 29 },
+		{ 50 * slice, period, 2, 8 },
+		{ 50 * slice, period, 3, 0 },
+		{ 20 * slice, period, 1, 0 },
+		{ U64_MAX, 0, 1, INT_MAX },
+		{ U64_MAX, U64_MAX, UINT_MAX, 0 },
+		{ U64_MAX, U64_MAX, 1, 0 },
+	};
+	unsigned int i;
 
-	check(!ktask_quota_spare(0, 0, 0, 0), "nothing at all");
-	check(ktask_quota_spare(0, 1, 0, 0), "a nanosecond");
-	check(!ktask_quota_spare(0, chunk, chunk, 0), "just the caller's");
-	check(!ktask_quota_spare(0, chunk, 0, 2), "too little");
-	check(!ktask_quota_spare(0, chunk - 1, 0, 1), "a nanosecond too little");
-	check(ktask_quota_spare(0, chunk, 0, 1), "just enough");
-	check(ktask_quota_spare(U64_MAX, U64_MAX, 0, UINT_MAX), "all there is");
-	check(!ktask_quota_spare(0, 0, U64_MAX, UINT_MAX), "none of it");
-	check(ktask_quota_spare(period * 3 / 2, period * 3 / 2, period, 4),
-	      "1.5 CPUs, a new period");
-	check(!ktask_quota_spare(period, period, period, 1),
-	      "1 CPU, a new period");
-	check(!ktask_quota_spare(period / 2, period / 2, period, 1),
-	      "half a CPU");
-	check(ktask_quota_spare(period, slice + chunk, 0, 1),
-	      "a slice for others");
-	check(!ktask_quota_spare(period, slice + chunk - 1, 0, 1),
-	      "less than a slice for others");
-	check(ktask_quota_spare(32 * chunk, 3 * chunk, 0, 1),
-	      "a sixteenth for others");
-	check(!ktask_quota_spare(32 * chunk, 3 * chunk - 1, 0, 1),
-	      "less than a sixteenth for others");
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		check_eq(ktask_helpers_for_runtime(t[i].runtime, t[i].left,
+						   t[i].threads),
+			 t[i].helpers, "case %u", i);
 
 	for (i = 0; i < ROUNDS && !case_failed(); i++) {
-		u64 quota = rnd_scale(0, U64_MAX);
 		u64 runtime = rnd_scale(0, U64_MAX);
 		u64 left = rnd_scale(0, U64_MAX);
-		unsigned int chunks = rnd_scale(0, UINT_MAX);
-		s128 spare = (s128)runtime - left;
-		s128 need = (s128)chunks * chunk +
-			    (quota / 16 < slice ? quota / 16 : slice);
+		unsigned int threads = rnd_scale(1, UINT_MAX);
+		s128 rest = (s128)runtime - ((s128)left + slice) * threads;
 
-		check_eq(ktask_quota_spare(quota, runtime, left, chunks),
-			 spare > 0 && spare >= need,
-			 "quota %llu runtime %llu left %llu chunks %u", quota,
-			 runtime, left, chunks);
+		check_eq(ktask_helpers_for_runtime(runtime, left, threads),
+			 rest < 0 ? 0 : cut((u128)rest / slice),
+			 "runtime %llu left %llu threads %u", runtime, left,
+			 threads);
 	}
 }
 
@@ -423,7 +416,7 @@ static const struct test_case cases[] = {
 	{ "helpers for size", helpers_for_size },
 	{ "helpers for time", helpers_for_time },
 	{ "helpers for quota", helpers_for_quota },
-	{ "spare quota", quota_spare },
+	{ "helpers for what is left of a quota", helpers_for_runtime },
 };
 
 int main(void)

@@ -16,8 +16,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ktask_cg_util.h"
@@ -580,12 +582,9 @@ static int test_ktask_migrate(const char *root)
 			char *old = cg_name(root, "ktask_old");
 			struct worker *worker;
 			long tasks;
-			int peak;
 
 			EXPECT(!cg_create(old));
 			worker = start_worker(old);
-			peak = cg_open(new, "cpu.ktask.peak", O_RDWR);
-			EXPECT_EQ(write(peak, "0", 1), 1);
 			tasks = stat_of(new, "tasks");
 
 			moved = catch_teardown(worker, old, mib, 1);
@@ -599,10 +598,9 @@ static int test_ktask_migrate(const char *root)
 			EXPECT(!get_result(worker));
 			EXPECT_EQ(current_of(new), 0);
 			if (moved) {
-				EXPECT_EQ(cg_read_long_fd(peak), 1);
+				EXPECT_EQ(peak_of(new), 1);
 				EXPECT_EQ(stat_of(new, "tasks"), tasks + 1);
 			}
-			close(peak);
 			end_worker(worker);
 			free(old);
 		}
@@ -628,25 +626,21 @@ static int test_ktask_max_change(const char *root)
 	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !done && !failures;
 	     mib *= 2) {
 		struct worker *worker = start_worker(child);
-		int peak = cg_open(parent, "cpu.ktask.peak", O_RDWR);
 
 		done = catch_teardown(worker, child, mib, many);
 		set_cap(parent, many - 1);
 		done &= wait_for_at_most(worker, parent, many - 1);
 		set_cap(child, 0);
 		done &= wait_for_at_most(worker, child, 0);
-		EXPECT_EQ(write(peak, "0", 1), 1);
 		set_cap(child, many);
 		done &= wait_for_at_least(worker, child, many - 1);
-		if (done)
-			EXPECT_EQ(cg_read_long_fd(peak), many - 1);
+		EXPECT_RANGE(current_of(child), 0, many - 1);
 		set_cap(parent, many);
 		done &= wait_for_at_least(worker, child, many);
 
 		EXPECT(!get_result(worker));
 		EXPECT_EQ(current_of(child), 0);
 		EXPECT_EQ(current_of(parent), 0);
-		close(peak);
 		set(parent, "cpu.ktask.max", "max");
 		set(child, "cpu.ktask.max", "max");
 		end_worker(worker);
@@ -665,18 +659,25 @@ static int storm(long mib)
 	return err;
 }
 
+/* Once no more than @cap are on loan there are never more, for a while. */
+static void expect_at_most(const char *cgroup, int cap, int looks)
+{
+	while (current_of(cgroup) > cap)
+		;
+	while (looks-- && !failures)
+		EXPECT_RANGE(current_of(cgroup), 0, cap);
+}
+
 /*
  * Caps that are rewritten all the time, under a storm of teardowns, are never
- * exceeded. The kernel notes the peak at the moment of lending, so nothing is
- * missed between two looks.
+ * exceeded.
  */
 static int test_ktask_max_storm(const char *root)
 {
 	const char *parent = make_cgroup(root, "ktask_storm", true);
-	int nr = nr_cpus() + 2, high = 3, i;
 	unsigned int seed = 20180817, tasks;
+	int nr = nr_cpus() + 2, i;
 	const char *children[2];
-	int peak;
 
 	/* Each child has threads enough for two. */
 	if (nr_cpus() < 4)
@@ -686,9 +687,7 @@ static int test_ktask_max_storm(const char *root)
 
 	children[0] = make_cgroup(parent, "child_0", false);
 	children[1] = make_cgroup(parent, "child_1", false);
-	set_cap(parent, high);
-	peak = cg_open(parent, "cpu.ktask.peak", O_RDWR);
-	EXPECT_EQ(write(peak, "0", 1), 1);
+	set_cap(parent, 3);
 
 	for (i = 0; i < nr; i++)
 		give_order(start_worker(children[i % 2]), storm, SMALL_MIB);
@@ -698,17 +697,13 @@ static int test_ktask_max_storm(const char *root)
 		int cap = rand_r(&seed) % 4;
 
 		set_cap(parent, cap);
-		if (cap < high) {
-			while (current_of(parent) > cap)
-				;
-			EXPECT_EQ(write(peak, "0", 1), 1);
-		}
-		high = cap;
 		tasks = stat_of(parent, "tasks");
-		while (rand_r(&seed) % 4 && stat_of(parent, "tasks") < tasks + 2)
-			;
-		EXPECT_RANGE(cg_read_long_fd(peak), 0, high);
+		do
+			expect_at_most(parent, cap, 20);
+		while (cap && rand_r(&seed) % 4 &&
+		       stat_of(parent, "tasks") < tasks + 2);
 	}
+	EXPECT_RANGE(peak_of(parent), 1, 3);
 
 	/* With room, helpers are lent: or all this was about nothing. */
 	set_cap(parent, 1);
@@ -721,7 +716,90 @@ static int test_ktask_max_storm(const char *root)
 		EXPECT(!get_result(&workers[i]));
 	EXPECT_EQ(current_of(parent), 0);
 	EXPECT_RANGE(stat_of(parent, "helpers_lent"), 1, LONG_MAX);
-	close(peak);
+	return KSFT_PASS;
+}
+
+static void spin_for(long usec)
+{
+	struct timespec begin, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - begin.tv_sec) * 1000000 +
+	       (now.tv_nsec - begin.tv_nsec) / 1000 < usec);
+}
+
+/* An order: run for a millisecond of each two, before all others of a CPU. */
+static int burst(long unused)
+{
+	struct sched_param param = { .sched_priority = 50 };
+
+	if (stay_on_cpus(1) || sched_setscheduler(0, SCHED_FIFO, &param))
+		return -errno;
+	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST)) {
+		usleep(1000);
+		spin_for(1000);
+	}
+	return 0;
+}
+
+/* An order: tear down again and again, beginning on the first CPU. */
+static int storm_beside_burst(long mib)
+{
+	cpu_set_t all, mask;
+	int err = 0;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return -errno;
+	CPU_ZERO(&mask);
+	CPU_SET(nth_cpu(0), &mask);
+	while (!err && !__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST)) {
+		err = map_memory(mib);
+		sched_setaffinity(0, sizeof(mask), &mask);
+		sched_setaffinity(0, sizeof(all), &all);
+		err = err ?: unmap(0);
+	}
+	return err;
+}
+
+/*
+ * A caller that is preempted just when it takes on a helper does not do so by a
+ * cap that was replaced meanwhile.
+ */
+static int test_ktask_max_preempted(const char *root)
+{
+	const char *parent = make_cgroup(root, "ktask_preempted", true);
+	const char *child = make_cgroup(parent, "child", false);
+	struct worker *rt, *callers[3];
+	int i;
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	rt = start_worker(root);
+	for (i = 0; i < 3; i++) {
+		callers[i] = start_worker(child);
+		give_order(callers[i], storm_beside_burst, SMALL_MIB);
+	}
+	give_order(rt, burst, 0);
+	for (i = 0; i < 200 && !failures; i++) {
+		long lent = stat_of(parent, "helpers_lent");
+
+		set(parent, "cpu.ktask.max", "max");
+		while (stat_of(parent, "helpers_lent") == lent)
+			;
+		set_cap(parent, 0);
+		expect_at_most(parent, 0, 100);
+	}
+	set(parent, "cpu.ktask.max", "max");
+	__atomic_store_n(&rt->progress->stop, 1, __ATOMIC_SEQ_CST);
+	EXPECT(!get_result(rt));
+	for (i = 0; i < 3; i++)
+		__atomic_store_n(&callers[i]->progress->stop, 1,
+				 __ATOMIC_SEQ_CST);
+	for (i = 0; i < 3; i++)
+		EXPECT(!get_result(callers[i]));
 	return KSFT_PASS;
 }
 
@@ -939,6 +1017,21 @@ static int helpers_chunks(pid_t caller, const cpu_set_t *cpus)
 	return nr;
 }
 
+/* How often did a caller have an event? */
+static int traced(pid_t caller, const char *event)
+{
+	FILE *trace = fopen(TRACE "/trace", "r");
+	char line[1024];
+	int nr = 0;
+
+	while (EXPECT(trace) && fgets(line, sizeof(line), trace))
+		nr += strstr(line, event) &&
+		      trace_field(line, "caller") == caller;
+	if (trace)
+		fclose(trace);
+	return nr;
+}
+
 static int tear_down_on(struct worker *worker, const cpu_set_t *cpus,
 			const cpu_set_t *counted)
 {
@@ -948,7 +1041,7 @@ static int tear_down_on(struct worker *worker, const cpu_set_t *cpus,
 	return helpers_chunks(worker->pid, counted);
 }
 
-/* Helpers leave isolated CPUs alone, unless their caller lives there. */
+/* Helpers leave isolated CPUs alone, even if their caller lives there. */
 static int test_ktask_isolated(const char *root)
 {
 	const char *cg = make_cgroup(root, "ktask_isolated", false);
@@ -964,10 +1057,12 @@ static int test_ktask_isolated(const char *root)
 	CPU_ZERO(&all);
 	for (i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++)
 		CPU_SET(i, &all);
+	/* But for the last chunk of one that its caller waits for there. */
 	for (i = 0; i < 5; i++)
-		EXPECT_EQ(tear_down_on(worker, &all, &isolated), 0);
+		EXPECT_RANGE(tear_down_on(worker, &all, &isolated), 0,
+			     traced(worker->pid, "ktask_fetch:"));
 	EXPECT_RANGE(tear_down_on(worker, &all, NULL), 1, INT_MAX);
-	EXPECT_RANGE(tear_down_on(worker, &isolated, &isolated), 1, INT_MAX);
+	EXPECT_EQ(tear_down_on(worker, &isolated, NULL), 0);
 	trace_end();
 	return KSFT_PASS;
 }
@@ -988,13 +1083,14 @@ static int work_in_isolated_partition(const char *root)
 	worker = start_worker(partition);
 	trace_clear();
 	EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
-	EXPECT_RANGE(helpers_chunks(worker->pid, NULL), 1, INT_MAX);
+	EXPECT_EQ(helpers_chunks(worker->pid, NULL), 0);
+	EXPECT_EQ(stat_of(partition, "tasks"), 0);
 	trace_end();
 	EXPECT(make_partition(partition, "member"));
 	return KSFT_PASS;
 }
 
-/* Who lives on isolated CPUs has helpers there. */
+/* Who lives on isolated CPUs works alone. */
 static int test_ktask_isolated_partition(const char *root)
 {
 	return with_cpusets(root, work_in_isolated_partition);
@@ -1102,6 +1198,121 @@ static int test_ktask_quota(const char *root)
 	return KSFT_PASS;
 }
 
+/* Who else may use a quota of two and a half CPUs */
+struct quota_user {
+	const char	*what;
+	int		spinning;	/* beside the callers */
+	int		callers;
+	bool		sibling;	/* those who spin are in another cgroup */
+};
+
+/* An order: keep a CPU busy until told to stop. */
+static int spin(long unused)
+{
+	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
+		;
+	return 0;
+}
+
+/*
+ * An order: wake up on a CPU all the time. An emulator that runs one CPU at a time
+ * goes on to the next one when a timer expires. Until then time passes for all of
+ * them, and threads are charged for it.
+ */
+static int be_metronome(long cpu)
+{
+	struct timespec pause = { .tv_nsec = 100000 };
+	cpu_set_t mask;
+
+	CPU_ZERO(&mask);
+	CPU_SET(nth_cpu(cpu), &mask);
+	if (sched_setaffinity(0, sizeof(mask), &mask))
+		return -errno;
+	prctl(PR_SET_TIMERSLACK, 1);
+	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
+		nanosleep(&pause, NULL);
+	return 0;
+}
+
+/* Some periods' worth */
+#define QUOTA_MIB	4096
+
+static void use_quota(const char *root, const struct quota_user *user,
+		      bool helped)
+{
+	const char *parent = make_cgroup(root, "ktask_quota", true);
+	const char *one = make_cgroup(parent, "one", false);
+	const char *other = make_cgroup(parent, "other", false);
+	struct worker *metronomes[4], *users[4];
+	int nr, i;
+
+	for (i = 0; i < 4; i++) {
+		metronomes[i] = start_worker(root);
+		give_order(metronomes[i], be_metronome, i);
+	}
+	for (nr = 0; nr < user->callers + user->spinning; nr++)
+		users[nr] = start_worker(nr >= user->callers && user->sibling ?
+					 other : one);
+	for (i = 0; i < user->callers; i++)
+		EXPECT(!order(users[i], map_aliases, QUOTA_MIB));
+	set(parent, "cpu.max", "250000 100000");
+	for (i = 0; i < nr; i++)
+		give_order(users[i], i < user->callers ? unmap : spin, 0);
+	for (i = 0; i < nr; i++) {
+		/* Those that spin come last. */
+		__atomic_store_n(&users[i]->progress->stop, i >= user->callers,
+				 __ATOMIC_SEQ_CST);
+		EXPECT(!get_result(users[i]));
+	}
+
+	for (i = 0; i < 4; i++) {
+		__atomic_store_n(&metronomes[i]->progress->stop, 1,
+				 __ATOMIC_SEQ_CST);
+		EXPECT(!get_result(metronomes[i]));
+	}
+	ksft_print_msg("%s: %ld helpers for %ld us in %ld periods, throttled for %ld us\n",
+		       user->what, stat_of(parent, "helpers_lent"),
+		       stat_of(parent, "helper_usec"),
+		       keyed(parent, "cpu.stat", "nr_periods"),
+		       keyed(parent, "cpu.stat", "throttled_usec"));
+	EXPECT_EQ(keyed(parent, "cpu.stat", "nr_throttled"), 0);
+	EXPECT_RANGE(stat_of(parent, "helpers_lent"), helped,
+		     helped ? LONG_MAX : 0);
+	end_workers();
+	remove_cgroups();
+}
+
+/*
+ * Where threads alone do not use a quota up, helpers do not either. That needs a
+ * machine whose host does not stop its clock for a while: what a CPU was kept
+ * from counts as used there.
+ */
+static int test_ktask_quota_users(const char *root)
+{
+	static const struct quota_user cases[] = {
+		{ "one caller", 0, 1, false },
+		{ "a caller and a busy thread", 1, 1, false },
+		{ "two callers", 0, 2, false },
+		{ "a caller and a busy sibling", 1, 1, true },
+	};
+	char text[4096] = "";
+	size_t i;
+
+	read_text("/proc/cmdline", text, sizeof(text));
+	if (!strstr(text, "ktask.exact_clock"))
+		return skip("the host may stop this machine's clock");
+	if (nr_cpus() < 4)
+		return skip_below_cpus(4);
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		EXPECT(set_max_threads("1"));
+		use_quota(root, &cases[i], false);
+		EXPECT(set_max_threads("64"));
+		use_quota(root, &cases[i], true);
+	}
+	return KSFT_PASS;
+}
+
 #define MIXED_MIB	512
 #define DENSE_FROM_MIB	384
 #define DENSE_MIB	64
@@ -1128,28 +1339,36 @@ static int tear_down_mixed(long unused)
 	return munmap(mem, size) ? -errno : 0;
 }
 
-static bool traced(pid_t caller, const char *event)
+/* An order: keep all CPUs but the first for as long as a process may, by bursts. */
+static int starve_others(long unused)
 {
-	FILE *trace = fopen(TRACE "/trace", "r");
-	bool found = false;
-	char line[1024];
+	struct sched_param param = { .sched_priority = 50 };
+	cpu_set_t mask;
+	int i;
 
-	while (EXPECT(trace) && !found && fgets(line, sizeof(line), trace))
-		found = strstr(line, event) &&
-			trace_field(line, "caller") == caller;
-	if (trace)
-		fclose(trace);
-	return found;
+	if (sched_setscheduler(0, SCHED_FIFO, &param))
+		return -errno;
+	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST)) {
+		for (i = 1; i < nr_cpus(); i++) {
+			CPU_ZERO(&mask);
+			CPU_SET(nth_cpu(i), &mask);
+			if (sched_setaffinity(0, sizeof(mask), &mask))
+				return -errno;
+			spin_for(20000);
+		}
+		usleep(1000);
+	}
+	return 0;
 }
 
 /*
- * Now and then a helper is throttled in its last chunk where its caller is not:
- * then it comes over.
+ * Now and then a real-time thread keeps a helper from its last chunk while its
+ * caller waits for it: then the helper has the caller's CPU.
  */
-static int test_ktask_throttled(const char *root)
+static int test_ktask_starved(const char *root)
 {
-	const char *cg = make_cgroup(root, "ktask_throttled", false);
-	struct worker *worker = start_worker(cg);
+	const char *cg = make_cgroup(root, "ktask_starved", false);
+	struct worker *worker = start_worker(cg), *rt = start_worker(root);
 	int i, tries = 200;
 
 	if (nr_cpus() < 2)
@@ -1157,13 +1376,15 @@ static int test_ktask_throttled(const char *root)
 	if (!trace_begin())
 		return skip("no tracepoints");
 
-	set(cg, "cpu.max", "8000 5000");
+	give_order(rt, starve_others, 0);
 	for (i = 0; i < tries && !failures; i++) {
 		trace_clear();
 		EXPECT(!order(worker, tear_down_mixed, 0));
 		if (traced(worker->pid, "ktask_fetch:"))
 			break;
 	}
+	__atomic_store_n(&rt->progress->stop, 1, __ATOMIC_SEQ_CST);
+	EXPECT(!get_result(rt));
 	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
 	EXPECT_RANGE(i, 0, tries - 1);
 	ksft_print_msg("at teardown %d\n", i);
@@ -1176,6 +1397,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_migrate),
 	T(test_ktask_max_change),
 	T(test_ktask_max_storm),
+	T(test_ktask_max_preempted),
 	T(test_ktask_live_cap),
 	T(test_ktask_live_parent_cap),
 	T(test_ktask_live_cpu_max),
@@ -1192,7 +1414,8 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_pool),
 	T(test_ktask_real_time),
 	T(test_ktask_quota),
-	T(test_ktask_throttled),
+	T(test_ktask_quota_users),
+	T(test_ktask_starved),
 	T(test_ktask_isolated),
 	T(test_ktask_isolated_partition),
 	T(test_ktask_late_node),

@@ -124,7 +124,7 @@ static struct shared {
 	int		stop;		/* workers are to leave */
 	int		calm;		/* controllers are to leave */
 	unsigned int	switched;	/* odd: ktask may be switched off */
-	unsigned long	checks;		/* of peaks against caps */
+	unsigned long	checks;		/* of helpers against caps */
 	unsigned long	deeds[NR_DEEDS];
 	struct slot	slots[];
 } *shared;
@@ -427,43 +427,33 @@ static void reap(bool replace)
 
 /*
  * Caps. Each cgroup's cap is written by one controller alone, who so knows at
- * any time which caps there were since the peak was reset.
+ * any time how many helpers there may be.
  */
 
 struct watch {
-	int	fd;	/* cpu.ktask.peak */
+	int	fd;	/* cpu.ktask.current */
 	int	cap;	/* in force now */
-	int	high;	/* the most that there may have been since the reset */
+	int	high;	/* as many may be on loan as are left from earlier caps */
 };
 
 static struct watch *watches;
 
-static void check_peak(int cg)
-{
-	struct watch *watch = &watches[cg];
-
-	if (watch->high != NO_CAP &&
-	    !EXPECT_RANGE(cg_read_long_fd(watch->fd), 0,
-			  watch->high - opt.slack))
-		ksft_print_msg("cpu.ktask.peak of %s, where the cap is %d\n",
-			       cgroups[cg], watch->cap);
-	__atomic_add_fetch(&shared->checks, 1, __ATOMIC_SEQ_CST);
-}
-
 /*
- * Begin anew. After a cap was lowered there may be more helpers than it allows,
- * left over from before; they are the most that there may be from now on.
+ * After a cap was lowered there may be more helpers than it allows, but never
+ * again as many once there were fewer.
  */
-static void reset_peak(int cg)
+static void check_current(int cg)
 {
 	struct watch *watch = &watches[cg];
-	long peak;
+	long now = cg_read_long_fd(watch->fd);
 
-	EXPECT_EQ(write(watch->fd, "0", 1), 1);
-	peak = cg_read_long_fd(watch->fd);
-	if (watch->high != NO_CAP)
-		EXPECT_RANGE(peak, 0, watch->high);
-	watch->high = peak > watch->cap ? peak : watch->cap;
+	__atomic_add_fetch(&shared->checks, 1, __ATOMIC_SEQ_CST);
+	if (watch->high == NO_CAP)
+		return;
+	if (!EXPECT_RANGE(now, 0, watch->high - opt.slack))
+		ksft_print_msg("cpu.ktask.current of %s, where the cap is %d\n",
+			       cgroups[cg], watch->cap);
+	watch->high = now > watch->cap ? now : watch->cap;
 }
 
 static void set_cap(int cg, int cap)
@@ -501,21 +491,18 @@ static int some_cap(void)
 
 static void open_watch(int cg)
 {
-	watches[cg].fd = cg_open(cgroups[cg], "cpu.ktask.peak", O_RDWR);
-	if (!EXPECT(watches[cg].fd >= 0))
-		return;
+	watches[cg].fd = cg_open(cgroups[cg], "cpu.ktask.current", O_RDONLY);
+	EXPECT(watches[cg].fd >= 0);
 	watches[cg].cap = NO_CAP;
 	watches[cg].high = NO_CAP;
-	reset_peak(cg);
 }
 
 static void do_cap(int cg)
 {
-	check_peak(cg);
+	check_current(cg);
 	if (below(3))
 		set_cap(cg, some_cap());
-	if (below(2))
-		reset_peak(cg);
+	check_current(cg);
 }
 
 /*
@@ -767,7 +754,7 @@ static void lift_limits(int number)
 	int cg;
 
 	for (cg = number; cg < nr_cgroups; cg += opt.controllers) {
-		check_peak(cg);
+		check_current(cg);
 		EXPECT_EQ(put(cgroups[cg], "cpu.max", "max"), 0);
 		set_cap(cg, NO_CAP);
 		set_cpus(cg, 0, cpus - 1);
@@ -1014,7 +1001,7 @@ static void show_storm(void)
 
 	for (i = 0; i < NR_DEEDS; i++)
 		ksft_print_msg("%lu %s\n", shared->deeds[i], deed_names[i]);
-	ksft_print_msg("%lu looks at a peak\n", shared->checks);
+	ksft_print_msg("%lu looks at caps\n", shared->checks);
 	ksft_print_msg("%lu workers; %lu teardowns: %lu ended, %lu cut short\n",
 		       lives, begun, ended, cut_short);
 }
@@ -1304,7 +1291,7 @@ static void set_up(void)
 	have_cpuset = enabled("cpuset");
 	have_memory = enabled("memory");
 
-	/* Watched peaks */
+	/* cpu.ktask.current of each cgroup */
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (read_text(POOL_IDLE_MS, idle_ms, sizeof(idle_ms)) > 0)
 		write_text_to(POOL_IDLE_MS, IDLE_MS);
