@@ -26,10 +26,16 @@ bool ktask_unmap_serial(struct vm_area_struct *vma)
 	       (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP));
 }
 
-/* Are its page tables such as ktask_unmap_count() knows? */
+/*
+ * May its page tables be counted before it is unmapped? Besides those for chunks
+ * only such as [vvar], which each process has, so that nothing is counted twice
+ * because of that.
+ */
 static bool ktask_unmap_countable(struct vm_area_struct *vma)
 {
-	return !is_vm_hugetlb_page(vma) && !vma_is_dax(vma);
+	return !ktask_unmap_serial(vma) ||
+	       ((vma->vm_flags & VM_PFNMAP) &&
+		vma->vm_end - vma->vm_start < PMD_SIZE);
 }
 
 /*

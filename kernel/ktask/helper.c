@@ -759,19 +759,17 @@ static void ktask_loan_own_up(const struct ktask_owed *owed)
 void ktask_loan_settle(struct ktask_loan *loan)
 {
 	struct ktask_helper *helper, *reniced = NULL;
-	struct css_set *cset;
+	struct css_set *cset = NULL;
 
 	ktask_loan_cancel(loan);
-	if (!atomic_read(&loan->nr)) {
-		ktask_loan_own_up(&loan->owed);
-		return;
-	}
 
-	cset = ktask_cset_get(current);
-	ktask_count_working(cset, -1);
 	spin_lock(&loan->lock);
 	loan->waiting = true;
 	while (!list_empty(&loan->helpers)) {
+		if (!cset) {
+			cset = ktask_cset_get(current);
+			ktask_count_working(cset, -1);
+		}
 		helper = list_first_entry(&loan->helpers, struct ktask_helper,
 					  node);
 		ktask_loan_kill(loan);
@@ -786,8 +784,10 @@ void ktask_loan_settle(struct ktask_loan *loan)
 		ktask_loan_wait(loan, helper);
 	}
 	spin_unlock(&loan->lock);
-	ktask_count_working(cset, 1);
-	ktask_cset_put(cset);
+	if (cset) {
+		ktask_count_working(cset, 1);
+		ktask_cset_put(cset);
+	}
 	ktask_loan_own_up(&loan->owed);
 }
 
@@ -1048,17 +1048,17 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	ns = task_sched_runtime(current) - ns;
 
 	ktask_cap_return(helper->cset, helper->over_cap);
-	/* The caller may release one that is kept, so that one goes home first. */
-	if (keep)
-		ktask_helper_go_home(helper, true);
 
 	/*
 	 * The loan is on the caller's stack, and the caller leaves once it
 	 * holds the lock and finds the list empty: so wake it under the lock,
 	 * and do not touch the loan after that. The lock is not held while the
-	 * helper moves between groups, as all may end at once.
+	 * helper moves between groups, as all may end at once; but for one that
+	 * failed, which the caller may release from then on.
 	 */
 	scoped_guard(spinlock, &loan->lock) {
+		if (keep)
+			ktask_helper_go_home(helper, true);
 		ktask_trace_return(loan, current, ns);
 		ktask_loan_take_back(loan, helper);
 		loan->stats[KTASK_STAT_HELPER_NS] += ns;

@@ -227,14 +227,15 @@ static long ktask_others(struct task_group *tg, u64 now)
 	long nr = 0;
 	int cpu;
 
-	if (now - READ_ONCE(others->at) < NSEC_PER_MSEC)
+	if ((s64)(now - READ_ONCE(others->at)) < (s64)NSEC_PER_MSEC)
 		return READ_ONCE(others->nr);
 
+	/* First, so that nobody else looks meanwhile. */
+	WRITE_ONCE(others->at, now);
 	for_each_cpu(cpu, cpu_active_mask)
 		nr += ktask_runnable_on(tg, cpu);
 	nr -= atomic_read(&others->working);
 	WRITE_ONCE(others->nr, nr);
-	WRITE_ONCE(others->at, now);
 	return nr;
 }
 
@@ -284,7 +285,8 @@ static long ktask_spare_of_quota(struct task_group *tg)
 		return LONG_MAX;
 
 	return 1L + ktask_helpers_for_quota(quota, period) -
-	       ktask_others(tg, ktime_get_ns()) - ktask_charged(tg);
+	       ktask_others(tg, ktime_get_ns()) -
+	       atomic_read(&tg->ktask.others.working);
 }
 #endif
 
@@ -387,8 +389,9 @@ void ktask_budget_runtime(struct ktask_budget *budget,
 
 	guard(rcu)();
 	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent) {
-		s64 room = (s64)ktask_helpers_of_runtime(tg, now, lend) -
-			   max(ktask_charged(tg), own) + own;
+		s64 helpers = atomic_read(&tg->ktask.others.working);
+		s64 room = ktask_helpers_of_runtime(tg, now, lend) -
+			   max_t(s64, helpers, own) + own;
 
 		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
 				    KTASK_LIMIT_QUOTA, NULL);

@@ -80,7 +80,6 @@ void ktask_group_init(struct ktask_group *kg);
 void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
 		       unsigned int own);
 bool ktask_caps_allow(struct task_group *tg);
-unsigned int ktask_charged(struct task_group *tg);
 
 #else
 
@@ -90,11 +89,6 @@ struct ktask_group {
 
 static inline void ktask_group_init(struct ktask_group *kg)
 {
-}
-
-static inline unsigned int ktask_charged(struct task_group *tg)
-{
-	return 0;
 }
 
 #endif /* CONFIG_CGROUP_KTASK */

@@ -6,7 +6,7 @@
  * it; the root's cap are the helpers that there are, one per CPU. A cap and what
  * is charged to it are one atomic word. So a charge succeeds only below the cap
  * that holds at that moment, and once a write of cpu.ktask.max has returned no
- * helper is lent by the old cap. A cap may be lowered below what is on loan:
+ * helper begins a chunk by the old cap. A cap may be lowered below what is on loan:
  * then as many helpers as are too many leave at the end of their chunks.
  *
  * Where a level has no room left, its children are to have the same number of
@@ -67,13 +67,7 @@ static unsigned int ktask_cap(struct task_group *tg)
 	return ktask_use_cap(atomic64_read(&tg->ktask.use));
 }
 
-/**
- * ktask_charged - the helpers that are on loan
- * @tg: in this group and its descendants
- *
- * Return: their number.
- */
-unsigned int ktask_charged(struct task_group *tg)
+static unsigned int ktask_charged(struct task_group *tg)
 {
 	return ktask_use_charged(atomic64_read(&tg->ktask.use));
 }
@@ -301,7 +295,7 @@ void ktask_cap_return(struct css_set *cset, struct task_group *over_cap)
  *
  * If so, its charge at that level is taken back here. More are charged there
  * than the cap allows, so this makes no room for another one; and as many
- * helpers leave as are too many.
+ * helpers leave as are too many at that level.
  *
  * Return: the level whose cap it leaves for, or NULL if it may stay.
  */

@@ -763,8 +763,8 @@ static int storm_beside_burst(long mib)
 }
 
 /*
- * A caller that is preempted just when it takes on a helper does not do so by a
- * cap that was replaced meanwhile.
+ * A caller that is preempted just when it takes on a helper counts as having it:
+ * once nobody has one under a cap of 0, nobody gets one.
  */
 static int test_ktask_max_preempted(const char *root)
 {
