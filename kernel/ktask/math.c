@@ -157,10 +157,10 @@ unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
 				       unsigned int threads)
 {
 	const u64 slice = KTASK_QUOTA_SLICE_NS;
-	u64 each = div64_u64(runtime, threads), spare;
+	u64 each = div64_u64(runtime, threads), helpers;
 
 	if (each < slice || each - slice < period_left)
 		return 0;
-	spare = runtime - (period_left + slice) * threads;
-	return min(div64_u64(spare, slice), (u64)INT_MAX);
+	helpers = div64_u64(runtime - (period_left + slice) * threads, slice);
+	return min_t(u64, helpers, INT_MAX);
 }

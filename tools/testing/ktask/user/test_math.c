@@ -385,7 +385,7 @@ static void helpers_for_runtime(void)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+	for (i = 0; i < NR(t); i++)
 		check_eq(ktask_helpers_for_runtime(t[i].runtime, t[i].left,
 						   t[i].threads),
 			 t[i].helpers, "case %u", i);
