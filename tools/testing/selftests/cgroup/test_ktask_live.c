@@ -1286,65 +1286,73 @@ static int test_ktask_quota_users(const char *root)
 	return KSFT_PASS;
 }
 
-/* An order: keep a CPU from all threads that are not real-time ones. */
-static int starve(long cpu)
+/* An order: be ready to keep a CPU from all threads that are not real-time ones. */
+static int stay_as_fifo(long cpu)
 {
-	struct sched_param param = { .sched_priority = 50 };
 	cpu_set_t mask;
 
 	CPU_ZERO(&mask);
 	CPU_SET(nth_cpu(cpu), &mask);
-	if (sched_setaffinity(0, sizeof(mask), &mask) ||
-	    sched_setscheduler(0, SCHED_FIFO, &param))
+	if (sched_setaffinity(0, sizeof(mask), &mask))
 		return -errno;
-	return spin(0);
+	return become_fifo(50);
 }
 
+#define MAX_HOGS	8
+
 /*
- * Real-time threads take the CPUs of all helpers in the middle of a teardown. Their
+ * Real-time threads take the CPUs of helpers in the middle of a teardown. Their
  * caller ends it, and waits for them: then they have its CPU.
  */
 static bool caught_starving(const char *cg, struct worker *worker,
-			    struct worker **hogs, int nr, long mib)
+			    struct worker **hogs, int nr_hogs, long mib)
 {
 	bool caught = catch_teardown(worker, cg, mib, 1);
-	int i;
+	static struct helper helpers[MAX_HELPERS];
+	int nr = read_helpers(helpers), i;
 
 	trace_clear();
-	for (i = 0; i < nr; i++)
-		give_order(hogs[i], starve, i + 1);
-	caught &= tearing_down(worker);
+	/* The first CPU stays for all the others. */
+	for (i = 0; i < nr_hogs; i++) {
+		int at = nr;
+
+		while (at-- && (helpers[at].state != 'R' ||
+				helpers[at].cpu != nth_cpu(i + 1)))
+			;
+		__atomic_store_n(&hogs[i]->progress->stop, at < 0,
+				 __ATOMIC_SEQ_CST);
+		give_order(hogs[i], spin, 0);
+	}
 	EXPECT(!get_result(worker));
 	caught &= traced(worker->pid, "ktask_fetch:") > 0;
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr_hogs; i++) {
 		__atomic_store_n(&hogs[i]->progress->stop, 1, __ATOMIC_SEQ_CST);
-	for (i = 0; i < nr; i++)
 		EXPECT(!get_result(hogs[i]));
+	}
 	return caught;
 }
 
 static int test_ktask_starved(const char *root)
 {
 	const char *cg = make_cgroup(root, "ktask_starved", false);
+	struct worker *worker = start_worker(cg), *hogs[MAX_HOGS];
 	bool caught = false;
-	long mib;
+	int nr, try;
 
 	if (nr_cpus() < 2)
 		return skip_below_cpus(2);
 	if (!trace_begin())
 		return skip("no tracepoints");
 
-	for (mib = LONG_MIB_MIN; mib <= LONG_MIB_MAX && !caught && !failures;
-	     mib *= 2) {
-		struct worker *worker = start_worker(cg), *hogs[8];
-		int nr = nr_cpus() - 1 < 8 ? nr_cpus() - 1 : 8, i;
-
-		for (i = 0; i < nr; i++)
-			hogs[i] = start_worker(root);
-		caught = caught_starving(cg, worker, hogs, nr, mib);
-		end_workers();
+	for (nr = 0; nr < nr_cpus() - 1 && nr < MAX_HOGS; nr++) {
+		hogs[nr] = start_worker(root);
+		EXPECT(!order(hogs[nr], stay_as_fifo, nr + 1));
 	}
+	for (try = 0; try < 100 && !caught && !failures; try++)
+		caught = caught_starving(cg, worker, hogs, nr,
+					 LONG_MIB_MIN << (2 + try % 5));
 	EXPECT(caught);
+	ksft_print_msg("at teardown %d\n", try);
 	trace_end();
 	return KSFT_PASS;
 }
