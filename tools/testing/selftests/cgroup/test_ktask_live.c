@@ -1046,7 +1046,7 @@ static int test_ktask_isolated(const char *root)
 	const char *cg = make_cgroup(root, "ktask_isolated", false);
 	struct worker *worker = start_worker(cg);
 	cpu_set_t isolated, all;
-	int i;
+	int i, helped = 0;
 
 	if (isolated_cpus(&isolated) < 2)
 		return skip("less than two CPUs are isolated");
@@ -1060,7 +1060,10 @@ static int test_ktask_isolated(const char *root)
 	for (i = 0; i < 5; i++)
 		EXPECT_RANGE(tear_down_on(worker, &all, &isolated), 0,
 			     traced(worker->pid, "ktask_fetch:"));
-	EXPECT_RANGE(tear_down_on(worker, &all, NULL), 1, INT_MAX);
+	/* A busy host may keep all CPUs from a short task: then try again. */
+	for (i = 0; i < 10 && !helped; i++)
+		helped = tear_down_on(worker, &all, NULL);
+	EXPECT_RANGE(helped, 1, INT_MAX);
 	EXPECT_EQ(tear_down_on(worker, &isolated, NULL), 0);
 	trace_end();
 	return KSFT_PASS;
