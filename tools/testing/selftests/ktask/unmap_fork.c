@@ -576,12 +576,14 @@ static long memory_in_use(void)
 static long settled_memory(void)
 {
 	long in_use = memory_in_use(), last;
+	int settled = 0;
 
-	do {
+	while (settled < 4) {
 		last = in_use;
 		usleep(50000);
 		in_use = memory_in_use();
-	} while (in_use < last);
+		settled = in_use < last ? 0 : settled + 1;
+	}
 	return in_use;
 }
 
