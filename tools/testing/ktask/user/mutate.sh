@@ -46,7 +46,6 @@ math_mutants=(
 	's/each < slice || each - slice < period_left/each < slice/'
 	's/each < slice || each - slice < period_left/each - slice < period_left/'
 	's/each - slice < period_left/each < period_left/'
-	's/each - slice < period_left/each - slice <= period_left/'
 	's|(period_left + slice) \* threads|period_left * threads|'
 	's|u64 each = div64_u64(runtime, threads)|u64 each = runtime|'
 )

@@ -161,6 +161,46 @@ static void four_of_many(void)
 	check(s.helper_sum >= 2700 * 3, "sum %llu", s.helper_sum);
 }
 
+/* The same where one helper starts at once and all others do much later. */
+static void four_of_many_late(void)
+{
+	unsigned int allowed[8] = { 0 };
+	u64 used = 0, work = 0, ns;
+	struct sim s;
+	int i;
+
+	sim_init(&s, 64);
+	for (i = 0; i < 200; i++) {
+		s.helpers = max(allowed[i % 8], 1U);
+		s.helpers = min(s.helpers, sim_allowed(&s));
+		allowed[i % 8] = sim_allowed(&s);
+		ns = MSEC * max(1U + s.helpers, 4U) / 4;
+		work += ns * min(1U + s.helpers, 4U);
+		used += ns * (1 + s.helpers);
+		ktask_gain_add(&s.gain, 4, ns, s.helpers);
+	}
+	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+}
+
+/* Work under one lock that becomes cheaper while nobody helps. */
+static void cheaper_in_pause(void)
+{
+	u64 used = 0, work = 0, ns;
+	struct sim s;
+	int i;
+
+	sim_init(&s, 64);
+	while (!s.gain.pause)
+		sim_chunk(&s, MSEC * (1 + s.helpers));
+	for (i = 0; i < 500; i++) {
+		ns = MSEC / 8 * (1 + s.helpers);
+		work += ns;
+		used += ns * (1 + s.helpers);
+		sim_chunk(&s, ns);
+	}
+	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+}
+
 /* A helper gains a third: it stays, whatever more of them would do. */
 static void third_gained(void)
 {
@@ -488,6 +528,8 @@ static const struct test_case cases[] = {
 	{ "gain: work under one lock, late helpers", lock_bound_and_late },
 	{ "gain: work under one lock on a busy host", lock_bound_on_busy_host },
 	{ "gain: four threads of many", four_of_many },
+	{ "gain: four threads of many, late", four_of_many_late },
+	{ "gain: cheaper units in a pause", cheaper_in_pause },
 	{ "gain: a third is gained", third_gained },
 	{ "gain: half of the work under one lock", half_bound },
 	{ "gain: two threads on one core", shared_core },
