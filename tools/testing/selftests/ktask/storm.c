@@ -61,12 +61,6 @@
 #define MIB_MIN		12
 #define MIB_MAX		64
 
-/*
- * From here on it is ktask's for sure, however far the kernel's idea of what is
- * resident is off: that is a sum of per-CPU counters, read without adding up.
- */
-#define MIB_SURE	48
-
 /* All cgroups with children, the top one first: 1 + 4 + 4 * 4 */
 #define BRANCHES	4
 #define NR_INNER	21
@@ -100,7 +94,6 @@ struct slot {
 	unsigned int	lives;		/* of processes that were here */
 	unsigned long	begun;		/* teardowns, by the present process */
 	unsigned long	ended;
-	unsigned long	sure;		/* ended, and ktask's for sure */
 };
 
 enum deed {
@@ -123,14 +116,13 @@ static struct shared {
 	int		go;		/* the round that may tear down */
 	int		stop;		/* workers are to leave */
 	int		calm;		/* controllers are to leave */
-	unsigned int	switched;	/* odd: ktask may be switched off */
 	unsigned long	checks;		/* of helpers against caps */
 	unsigned long	deeds[NR_DEEDS];
 	struct slot	slots[];
 } *shared;
 
 /* Of the workers that are gone */
-static unsigned long lives, begun, ended, sure, cut_short;
+static unsigned long lives, begun, ended, cut_short;
 
 static char root[PATH_SIZE], **cgroups;
 static int nr_cgroups, cpus;
@@ -265,8 +257,6 @@ static bool area_is_free(void)
 
 static bool tear_down(struct slot *slot)
 {
-	unsigned int before = __atomic_load_n(&shared->switched,
-					      __ATOMIC_SEQ_CST);
 	bool ok = true;
 
 	__atomic_add_fetch(&slot->begun, 1, __ATOMIC_SEQ_CST);
@@ -274,10 +264,6 @@ static bool tear_down(struct slot *slot)
 		ok = !madvise(area, area_bytes, MADV_DONTNEED);
 	ok = !munmap(area, area_bytes) && ok;
 	__atomic_add_fetch(&slot->ended, 1, __ATOMIC_SEQ_CST);
-
-	if (area_bytes >= MIB(MIB_SURE) && !(before % 2) &&
-	    before == __atomic_load_n(&shared->switched, __ATOMIC_SEQ_CST))
-		__atomic_add_fetch(&slot->sure, 1, __ATOMIC_SEQ_CST);
 	return ok && area_is_free();
 }
 
@@ -344,7 +330,6 @@ static void start_worker(int worker)
 	slot->ready = 0;
 	slot->begun = 0;
 	slot->ended = 0;
-	slot->sure = 0;
 	slot->lives++;
 	pid = fork();
 	if (pid < 0)
@@ -390,7 +375,6 @@ static void take_leave(int worker, int status)
 	lives++;
 	begun += slot->begun;
 	ended += slot->ended;
-	sure += slot->sure;
 	cut_short += slot->begun - slot->ended;
 }
 
@@ -581,24 +565,18 @@ static void do_affinity(int worker)
 	unlock_slot(slot);
 }
 
-/*
- * 1 switches ktask off: then nobody can tell whose the teardowns are. It is not
- * to stay so, or there is no storm.
- */
+/* 1 switches ktask off. It is not to stay so, or there is no storm. */
 static void do_threads(void)
 {
 	bool off = !below(4);
 	char text[16];
 
 	if (off) {
-		__atomic_add_fetch(&shared->switched, 1, __ATOMIC_SEQ_CST);
 		EXPECT(write_text_to(MAX_THREADS, "1"));
 		usleep(below(20000));
 	}
 	snprintf(text, sizeof(text), "%d", 2 + below(cpus));
 	EXPECT(write_text_to(MAX_THREADS, text));
-	if (off)
-		__atomic_add_fetch(&shared->switched, 1, __ATOMIC_SEQ_CST);
 }
 
 /* A task on its way out is not there to be moved. */
@@ -1103,8 +1081,8 @@ static int numbers_agree(const void *unused)
 
 	for (i = 0; i < ARRAY_SIZE(keys); i++)
 		ksft_print_msg("%s %ld\n", keys[i], stat_of(0, keys[i]));
-	/* Not one that was sure to be ktask's is missing. */
-	EXPECT_RANGE(tasks, sure, LONG_MAX);
+	/* A teardown is no task if limits leave it to the caller alone. */
+	EXPECT_RANGE(tasks, can_have_helpers(), 2 * begun + lives);
 	EXPECT_RANGE(serial, 0, tasks);
 	/* Nor was it a storm of callers alone. */
 	EXPECT_RANGE(lent, can_have_helpers(), LONG_MAX);
