@@ -483,6 +483,8 @@ static int run_with_multigen(const char *on, int (*fn)(void *box))
 /* The kernel's lists of pages get shorter by what was torn down. */
 static int lru(const void *unused)
 {
+	if (!add_controller("memory"))
+		return skip("no memory controller that says what is on LRU lists");
 	return run_with_multigen("n", lru_in_box);
 }
 
@@ -560,6 +562,8 @@ static int multigen(const void *unused)
 
 	if (access(MULTIGEN, W_OK))
 		return skip("no multi-gen LRU");
+	if (!add_controller("memory"))
+		return skip("no memory controller that says what is on LRU lists");
 
 	ret = run_with_multigen("y", multigen_in_box);
 	return ret ? ret : run_with_multigen("y", switched_in_box);
