@@ -121,11 +121,11 @@ static void ktask_gain_lift(struct ktask_gain *gain)
 	gain->nr_good = 0;
 }
 
-/* The caller has worked without helpers for a check. */
-static void ktask_gain_judge(struct ktask_gain *gain)
+/* The caller has worked without helpers for a check: two samples, @least and @most */
+static void ktask_gain_judge(struct ktask_gain *gain, u64 least, u64 most)
 {
-	gain->own = gain->least;
-	if (!ktask_gain_costs_more(gain->high, gain->most)) {
+	gain->own = least;
+	if (!ktask_gain_costs_more(gain->high, most)) {
 		ktask_gain_lift(gain);
 		return;
 	}
@@ -141,17 +141,18 @@ static void ktask_gain_judge(struct ktask_gain *gain)
 
 static void ktask_gain_sample_alone(struct ktask_gain *gain, u64 cost)
 {
+	u64 least = min(gain->last ?: cost, cost);
+	u64 most = max(gain->last, cost);
+
 	/*
 	 * In doubt, for helpers: the costlier of two decides. The cheaper is kept:
 	 * what is too little is found out soon, what is too much is not.
 	 */
-	gain->most = max(gain->last, cost);
-	gain->least = min(gain->last ?: cost, cost);
 	gain->last = cost;
 	if (!gain->checks)
-		gain->own = gain->least;
+		gain->own = least;
 	else if (!--gain->checks)
-		ktask_gain_judge(gain);
+		ktask_gain_judge(gain, least, most);
 }
 
 /* A sample is good: if those that may come have come, try some more. */

@@ -19,8 +19,6 @@
  * @sample_ns: time that a sample takes, in nanoseconds
  * @own: what a unit costs without helpers; 0 if that is not known
  * @last: what it cost in the last sample without; 0 before the first
- * @least: the lesser of the last two of these
- * @most: the greater
  * @high: the least of the last costs with helpers that were suspiciously high
  * @high_helpers: helpers at work then
  * @nr_high: how many such samples there were in a row
@@ -41,8 +39,6 @@ struct ktask_gain {
 	u64		sample_ns;
 	u64		own;
 	u64		last;
-	u64		least;
-	u64		most;
 	u64		high;
 	unsigned int	high_helpers;
 	unsigned int	nr_high;

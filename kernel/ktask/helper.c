@@ -546,7 +546,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 
 	helper = ktask_pools_take(near);
 	if (!helper || !ktask_helper_place(helper, loan, nid)) {
-		ktask_cap_uncharge(cset);
+		ktask_cap_return(cset, NULL);
 		ktask_cset_put(cset);
 		if (!helper) {
 			ktask_pools_missed(near, budget.helpers -

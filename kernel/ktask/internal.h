@@ -237,7 +237,6 @@ void ktask_sched_go_to(int cpu);
 #ifdef CONFIG_CGROUP_KTASK
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
-void ktask_cap_uncharge(struct css_set *cset);
 void ktask_cap_update_peak(struct css_set *cset);
 void ktask_cap_return(struct css_set *cset, struct task_group *over_cap);
 struct task_group *ktask_cap_reclaim(struct css_set *cset);
@@ -250,10 +249,6 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 				    enum ktask_limit *limit)
 {
 	return true;
-}
-
-static inline void ktask_cap_uncharge(struct css_set *cset)
-{
 }
 
 static inline void ktask_cap_update_peak(struct css_set *cset)

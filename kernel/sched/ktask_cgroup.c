@@ -219,7 +219,7 @@ static void ktask_cap_event(struct task_group *over)
  * @cset: the caller's css_set
  * @limit: set to the limit that did not allow it
  *
- * Whoever finds no helper then, or no CPU for it, calls ktask_cap_uncharge().
+ * Whoever finds no helper then, or no CPU for it, calls ktask_cap_return().
  *
  * Return: true if it was counted.
  */
@@ -267,16 +267,7 @@ void ktask_cap_update_peak(struct css_set *cset)
 }
 
 /**
- * ktask_cap_uncharge - take back the charge for a helper that was not found
- * @cset: the css_set that it was charged to
- */
-void ktask_cap_uncharge(struct css_set *cset)
-{
-	ktask_uncharge_levels(ktask_cset_tg(cset), NULL);
-}
-
-/**
- * ktask_cap_return - stop counting a helper that has left
+ * ktask_cap_return - stop counting a helper that has left, or was not found
  * @cset: the css_set that it was charged to
  * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
  */

@@ -21,6 +21,8 @@ struct sim {
 	unsigned int		helped;		/* chunks with some */
 	unsigned int		departures;	/* all helpers left */
 	u64			helper_sum;	/* of helpers, over all chunks */
+	u64			used;		/* CPU time of all threads */
+	u64			work;		/* what one thread alone would use */
 };
 
 static void sim_init(struct sim *s, unsigned int cpus)
@@ -46,6 +48,13 @@ static void sim_units(struct sim *s, u64 units, u64 ns)
 	s->departures += s->helpers && !sim_allowed(s);
 	/* Those that are too many leave, and others come, between two chunks. */
 	s->helpers = sim_allowed(s);
+}
+
+/* A chunk of @ns, where no more than @useful threads get anything done at once. */
+static void sim_use(struct sim *s, u64 ns, unsigned int useful)
+{
+	s->used += ns * (1 + s->helpers);
+	s->work += ns * min(1 + s->helpers, useful);
 }
 
 static void sim_chunk(struct sim *s, u64 ns)
@@ -104,60 +113,55 @@ static void lock_bound_on_many(void)
 static void lock_bound_and_late(void)
 {
 	unsigned int late, working, allowed[8];
-	u64 ns, used, work;
+	u64 ns;
 	struct sim s;
 	int i;
 
 	for (late = 1; late <= NR(allowed); late++) {
 		sim_init(&s, 64);
-		used = 0;
-		work = 0;
 		for (i = 0; i < 3000; i++) {
 			working = i < (int)late ? 0 : allowed[i % late];
 			allowed[i % late] = sim_allowed(&s);
 			s.helpers = min(working, sim_allowed(&s));
 			ns = MSEC * (1 + s.helpers);
-			work += ns;
-			used += ns * (1 + s.helpers);
+			sim_use(&s, ns, 1);
 			ktask_gain_add(&s.gain, 4, ns, s.helpers);
 		}
-		check(used < work * 17 / 16, "%u late: used %llu for %llu", late,
-		      used, work);
+		check(s.used < s.work * 17 / 16, "%u late: used %llu for %llu", late,
+		      s.used, s.work);
 	}
 }
 
 /* And on a host that keeps its CPUs to itself for a while, now and then. */
 static void lock_bound_on_busy_host(void)
 {
-	u64 used = 0, work = 0, ns;
+	u64 ns;
 	struct sim s;
 	int i;
 
 	sim_init(&s, 64);
 	for (i = 0; i < 20000; i++) {
 		ns = MSEC * (1 + s.helpers);
-		work += ns;
-		used += ns * (1 + s.helpers);
+		sim_use(&s, ns, 1);
 		sim_chunk(&s, ns + (rnd_range(0, 99) ? 0 : 50 * MSEC));
 	}
-	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+	check(s.used < s.work * 3 / 2, "used %llu for %llu", s.used, s.work);
 }
 
 /* Four threads do all the work that there is: many more are hardly ever tried. */
 static void four_of_many(void)
 {
-	u64 used = 0, work = 0, ns;
+	u64 ns;
 	struct sim s;
 	int i;
 
 	sim_init(&s, 64);
 	for (i = 0; i < 3000; i++) {
 		ns = MSEC * max(1U + s.helpers, 4U) / 4;
-		work += ns * min(1U + s.helpers, 4U);
-		used += ns * (1 + s.helpers);
+		sim_use(&s, ns, 4);
 		sim_chunk(&s, ns);
 	}
-	check(used < work * 9 / 8, "used %llu for %llu", used, work);
+	check(s.used < s.work * 9 / 8, "used %llu for %llu", s.used, s.work);
 	check(s.helper_sum >= 2700 * 3, "sum %llu", s.helper_sum);
 }
 
@@ -165,7 +169,7 @@ static void four_of_many(void)
 static void four_of_many_late(void)
 {
 	unsigned int allowed[8] = { 0 };
-	u64 used = 0, work = 0, ns;
+	u64 ns;
 	struct sim s;
 	int i;
 
@@ -175,17 +179,16 @@ static void four_of_many_late(void)
 		s.helpers = min(s.helpers, sim_allowed(&s));
 		allowed[i % 8] = sim_allowed(&s);
 		ns = MSEC * max(1U + s.helpers, 4U) / 4;
-		work += ns * min(1U + s.helpers, 4U);
-		used += ns * (1 + s.helpers);
+		sim_use(&s, ns, 4);
 		ktask_gain_add(&s.gain, 4, ns, s.helpers);
 	}
-	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+	check(s.used < s.work * 3 / 2, "used %llu for %llu", s.used, s.work);
 }
 
 /* Work under one lock that becomes cheaper while nobody helps. */
 static void cheaper_in_pause(void)
 {
-	u64 used = 0, work = 0, ns;
+	u64 ns;
 	struct sim s;
 	int i;
 
@@ -194,11 +197,10 @@ static void cheaper_in_pause(void)
 		sim_chunk(&s, MSEC * (1 + s.helpers));
 	for (i = 0; i < 500; i++) {
 		ns = MSEC / 8 * (1 + s.helpers);
-		work += ns;
-		used += ns * (1 + s.helpers);
+		sim_use(&s, ns, 1);
 		sim_chunk(&s, ns);
 	}
-	check(used < work * 3 / 2, "used %llu for %llu", used, work);
+	check(s.used < s.work * 3 / 2, "used %llu for %llu", s.used, s.work);
 }
 
 /* A helper gains a third: it stays, whatever more of them would do. */
