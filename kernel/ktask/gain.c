@@ -175,12 +175,19 @@ static void ktask_gain_look(struct ktask_gain *gain, u64 cost,
 	ktask_gain_suspect(gain);
 }
 
+/* A helper that does not leave keeps the doubt from being cleared: it is halved. */
+static void ktask_gain_give_up(struct ktask_gain *gain)
+{
+	gain->trusted = max(gain->high_helpers / 2, 1U);
+	ktask_gain_lift(gain);
+}
+
 static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 				     unsigned int helpers)
 {
 	if (gain->checks) {
 		if (!--gain->patience)
-			ktask_gain_lift(gain);
+			ktask_gain_give_up(gain);
 		return;
 	}
 	/* Fewer helpers than there might be are no new reason for any doubt. */

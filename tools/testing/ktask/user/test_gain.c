@@ -403,6 +403,7 @@ static void helper_that_stays(void)
 	for (; !gain.max_helpers && chunks < 100; chunks++)
 		ktask_gain_add(&gain, 1, 9 * MSEC, 1);
 	check(chunks > 4 && chunks < 30, "chunks %d", chunks);
+	check_eq(gain.max_helpers, 1, "half of them");
 	/* What units cost without helpers is not forgotten over it. */
 	for (i = 0; gain.max_helpers && i < 10; i++)
 		ktask_gain_add(&gain, 1, 9 * MSEC, 3);
