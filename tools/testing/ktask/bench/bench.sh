@@ -69,11 +69,12 @@ maps=${MAPS:-
 	type1/pages/unmap/1024 iommufd/pages/unmap/1024}
 maps_limited='type1/pages/fresh/512 iommufd/pages/fresh/512'
 
-# Below the floor, and the two sizes around it
+# Below the floor, around it, and above it where there is little to do
 small='munmap/pages/4 munmap/pages/64 munmap/pages/256 munmap/pages/1024 munmap/pages/4096
        munmap/pages/8192 munmap/pages/15360 munmap/sparse16/1024 munmap/shmem/1024
        munmap/file/1024 exit/pages/64 exit/pages/1024 exit/pages/8192 exit/sparse16/1024
-       exit/shmem/1024'
+       exit/shmem/1024 munmap/sparse512/32 munmap/sparse512/128 munmap/sparse512/512
+       dontneed/sparse512/32 munmap/thp/16384 munmap/thp/65536'
 
 # The limits that live moves, and the layouts of whose chunks it asks the length
 kinds=${KINDS:-cpu.ktask.max cpu.max cpuset.cpus affinity max_threads offline moved}
@@ -226,7 +227,7 @@ part_small()
 		[ "$which" = ktask ] || image=${STOCK:-$("$KT_DIR/build.sh" stock)}
 		# shellcheck disable=SC2086 # one word per case
 		job "small-$which" small.sh "$which" 101 $small
-		boot "small-$which" --kernel "$image" --accel tcg --cpus 1 --mem 1G \
+		boot "small-$which" --kernel "$image" --accel tcg --cpus 2 --mem 1G \
 			--qemu "$icount" --timeout 600
 	done
 }

@@ -12,7 +12,7 @@ kernel=$1 times=$2
 shift 2
 switch=/proc/sys/debug/ktask_max_threads
 
-# There is one CPU, so that ktask is on only if told so.
+# A thread for each CPU is what ktask has if not told otherwise.
 modes=none
 [ ! -e "$switch" ] || modes='off on'
 
@@ -25,7 +25,8 @@ for case; do
 		on)	echo 2 >"$switch" ;;
 		off)	echo 1 >"$switch" ;;
 		esac
-		n=$(./teardown "$how" "$layout" "$kib" "$times")
+		# A process large enough for ktask, but for one that exits
+		n=$(./teardown -m 32 "$how" "$layout" "$kib" "$times")
 		echo "$kernel,$how,$layout,$kib,$mode,$n" >>"$OUT/small-$kernel.csv"
 	done
 done

@@ -2,7 +2,7 @@
 /*
  * Map memory, use it, and measure one way of giving it back, in nanoseconds.
  *
- * usage: teardown [-w] [-c] [-b N] HOW LAYOUT KIB [TIMES]
+ * usage: teardown [-w] [-c] [-b N] [-m MIB] HOW LAYOUT KIB [TIMES]
  *
  * HOW:
  *   munmap	one munmap() of the whole
@@ -19,6 +19,7 @@
  * -w: say "ready" when the memory is in use, and wait for a line on stdin.
  * -c: print the CPU time that the caller used for it as well; not for exit.
  * -b N: N more threads run meanwhile, on the CPUs from 1 on; not for exit.
+ * -m MIB: so much more memory is in use, of which nothing is given back.
  *
  * With TIMES it is done that many times and the median is printed.
  */
@@ -259,6 +260,15 @@ static void start_busy_threads(int nr)
 	}
 }
 
+/* Not in processes that exit, either. */
+static void use_more(size_t size)
+{
+	void *more = mmap(NULL, size, PROT_RW, ANON | MAP_POPULATE, -1, 0);
+
+	if (more == MAP_FAILED || madvise(more, size, MADV_DONTFORK))
+		err(1, "mmap of %zu MiB", size >> 20);
+}
+
 static void ready(void)
 {
 	char word[16];
@@ -449,16 +459,18 @@ int main(int argc, char **argv)
 	struct range range;
 	int way, i, times, option, busy = 0;
 
-	while ((option = getopt(argc, argv, "wcb:")) != -1) {
+	while ((option = getopt(argc, argv, "wcb:m:")) != -1) {
 		wait_for_word |= option == 'w';
 		want_cpu_time |= option == 'c';
 		if (option == 'b')
 			busy = atoi(optarg);
+		if (option == 'm')
+			use_more(strtoul(optarg, NULL, 10) << 20);
 	}
 	argv += optind - 1;
 	argc -= optind - 1;
 	if (argc < 4 || argc > 5)
-		errx(2, "usage: teardown [-w] [-c] [-b N] HOW LAYOUT KIB [TIMES]");
+		errx(2, "usage: teardown [-w] [-c] [-b N] [-m MIB] HOW LAYOUT KIB [TIMES]");
 
 	way = find_way(argv[1]);
 	range.layout = find_layout(argv[2]);
