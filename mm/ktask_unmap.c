@@ -36,8 +36,8 @@
  *   helper's CPU does not use it. See ktask_unmap_leave_mm() for the caller's.
  * - mlock batches, LRU batches and lists of free pages are those of one CPU. What
  *   a helper leaves in a batch holds pages, so it drains those of the CPU that
- *   it ends on. Free pages do stay on the lists of its CPU, as many as the page
- *   allocator allows there.
+ *   it ends on, and what that CPU has counted of the process's memory. Free pages
+ *   do stay on the lists of its CPU, as many as the page allocator allows there.
  *
  * Nothing here can fail, so nothing is ever undone.
  */
@@ -46,6 +46,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/mmu_notifier.h>
+#include <linux/sched/clock.h>
 #include <linux/sizes.h>
 #include <linux/swap.h>
 #include <linux/uprobes.h>
@@ -64,6 +65,9 @@
  */
 #define KTASK_UNMAP_CHUNK_MAX	max(SZ_64M, PMD_SIZE)
 
+/* What the caller begins with, before there is a task */
+#define KTASK_UNMAP_FIRST	max(SZ_4M, PMD_SIZE)
+
 /* The most that a helper puts off where it takes much of its time to free pages */
 #define KTASK_UNMAP_PUT_OFF_MAX	SZ_256M
 
@@ -75,6 +79,9 @@
  * whether helpers gain.
  */
 #define KTASK_UNMAP_SWAPPED	8
+
+/* Threads, the caller among them, where freeing of swap entries is a job of its own */
+#define KTASK_UNMAP_SWAP_THREADS	4U
 
 /**
  * struct ktask_unmap - the job
@@ -254,6 +261,7 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 {
 	struct mmu_gather tlb;
 	size_t put_off = 0;
+	int i;
 
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->range.mm);
@@ -271,6 +279,9 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 	} while (ktask_next_chunk(&start, &end));
 	tlb_finish_mmu_part(&tlb);
 	mlock_drain_local();
+	/* Most who ask how much a process has do not ask each CPU. */
+	for (i = 0; !unmap->fullmm && i < NR_MM_COUNTERS; i++)
+		percpu_counter_sync(&unmap->range.mm->rss_stat[i]);
 }
 
 static int ktask_unmap_chunks(void *start, void *end, void *arg)
@@ -291,7 +302,9 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
  * entries are the smaller part, ktask finds out whether helpers gain. Where chunks do
  * not cost what they cost that takes long, so there they have to be few. How many of
- * them are in the range nobody knows.
+ * them are in the range, and where, nobody knows. Until it is found out that threads
+ * wait for each other there, each takes as long as all of them: so if there may be
+ * many entries there are few threads.
  *
  * Of a process that ends, who has a gather besides the caller is the OOM reaper or
  * process_mrelease(). It walks the same tables, and is a second thread already.
@@ -310,6 +323,7 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 	struct mm_struct *mm = unmap->range.mm;
 	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
 	unsigned long small, entries, rss = get_mm_rss(mm);
+	unsigned int most = INT_MAX;
 
 	if (ktask_eager())
 		return INT_MAX;
@@ -317,36 +331,76 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 		return 1;
 	if (unmap->fullmm && mm_tlb_flush_nested(mm))
 		return 1;
+	if (swapped >= KTASK_UNMAP_FLOOR / PAGE_SIZE)
+		most = KTASK_UNMAP_SWAP_THREADS;
 	if (ktask_unmap_stays_private(unmap))
-		return INT_MAX;
+		return most;
 	if (!ktask_unmap_is_private(unmap) &&
 	    swapped > min(rss, counted->bytes / PAGE_SIZE) / KTASK_UNMAP_SWAPPED)
 		return 1;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
 	entries = min(small, rss) + counted->huge;
-	return 1 + min(entries / KTASK_UNMAP_GATHER, INT_MAX - 1UL);
+	return min(1 + entries / KTASK_UNMAP_GATHER, (unsigned long)most);
+}
+
+/*
+ * Begin as the stock path does, and go on like that while the rest is not worth a
+ * helper: page tables may have little in them, and huge pages are unmapped soon. A
+ * task would cost more than it could gain there. Returns how much is left.
+ */
+static size_t ktask_unmap_begin(struct ktask_unmap *unmap, size_t left)
+{
+	size_t step = KTASK_UNMAP_FIRST;
+
+	while (left && !ktask_eager()) {
+		unsigned long start = unmap->handed_out;
+		u64 ns = local_clock();
+
+		ktask_unmap_iter((void *)start, step, unmap);
+		ktask_unmap_chunk(unmap->tlb, unmap, start, unmap->handed_out);
+		left -= min(left, step);
+		if (ktask_would_help(left, step, local_clock() - ns))
+			break;
+		step = min_t(size_t, 2 * step, KTASK_UNMAP_CHUNK_MAX);
+		cond_resched();
+	}
+	return left;
+}
+
+static void ktask_unmap_by_all(struct ktask_unmap *unmap, size_t bytes,
+			       unsigned int threads)
+{
+	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunks, unmap, PMD_SIZE);
+
+	if (ktask_unmap_is_private(unmap))
+		tlb_flush_mmu(unmap->tlb);
+
+	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
+	ktask_ctl_set_max_threads(&ctl, threads);
+	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
+	/* A chunk in which the gather gets full frees pages of those before. */
+	ctl.kc_uneven = !ktask_unmap_is_private(unmap);
+	ktask_run((void *)unmap->handed_out, bytes, &ctl);
+
+	ktask_unmap_return_to_mm(unmap->range.mm);
 }
 
 static void ktask_unmap_run(struct ktask_unmap *unmap,
 			    const struct ktask_unmap_cursor *counted,
 			    unsigned int threads)
 {
-	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunks, unmap, PMD_SIZE);
+	size_t left;
 
 	unmap->handed_out = round_down(unmap->range.start, PMD_SIZE);
-	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
-	ktask_ctl_set_max_threads(&ctl, threads);
-	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
-	/* A chunk in which the gather gets full frees pages of those before. */
-	ctl.kc_uneven = !ktask_unmap_is_private(unmap);
-	ktask_run((void *)unmap->handed_out, counted->bytes, &ctl);
+	left = ktask_unmap_begin(unmap, counted->bytes);
+	if (left)
+		ktask_unmap_by_all(unmap, left, threads);
 
 	/* Page tables that came into being meanwhile, beside or below us. */
 	if (unmap->handed_out < unmap->range.end)
 		ktask_unmap_chunk(unmap->tlb, unmap, unmap->handed_out,
 				  unmap->range.end);
-	ktask_unmap_return_to_mm(unmap->range.mm);
 }
 
 /*

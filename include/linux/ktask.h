@@ -294,6 +294,7 @@ bool ktask_next_chunk(void **start, void **end);
 unsigned int ktask_nr_helpers(void);
 bool ktask_enabled(void);
 bool ktask_available(void);
+bool ktask_would_help(size_t left, size_t done, u64 ns);
 
 #else /* CONFIG_KTASK */
 

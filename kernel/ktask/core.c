@@ -106,6 +106,23 @@ bool ktask_available(void)
 }
 
 /**
+ * ktask_would_help - would a helper have enough to do?
+ * @left: units that are left
+ * @done: units done so far, at least 1
+ * @ns: what these took current, in nanoseconds
+ *
+ * For clients that begin by themselves, where a task might cost more than it gains.
+ *
+ * Context: any.
+ *
+ * Return: true if what is left should take long enough for two threads.
+ */
+bool ktask_would_help(size_t left, size_t done, u64 ns)
+{
+	return ktask_helpers_for_time(left, done, ns);
+}
+
+/**
  * ktask_iter_range - advance a position that is a plain number
  * @position: where to start from
  * @nsteps: units to advance by
@@ -374,11 +391,12 @@ static void ktask_recruit(struct ktask_job *job)
 	if (!job->max_helpers || READ_ONCE(job->error))
 		return;
 
+	/* Those that came first may have left little, or nothing. */
 	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);
-	while (atomic_read(&job->loan.nr) < min(want, gain))
-		if (!ktask_loan_extend(&job->loan, want,
-				       ktask_next_node(job)->kn_nid))
-			break;
+	while (atomic_read(&job->loan.nr) < min(want, gain) &&
+	       !READ_ONCE(job->error) &&
+	       ktask_loan_extend(&job->loan, want, ktask_next_node(job)->kn_nid))
+		want = ktask_worth(job);
 	/* A check is over soon. In a pause it is known that more do not gain. */
 	if (job->gain.pause && want > gain && atomic_read(&job->loan.nr) >= gain)
 		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Machines with CPUs that are isolated at boot, or come after it, or take turns
+# Machines with CPUs that are isolated at boot, or come after it, or are many
 
 . "$(dirname "$0")/common.sh"
 
@@ -14,5 +14,7 @@ ARGUMENTS=test_ktask_isolated run_selftests default isolated '^cgroup:test_ktask
 	--append 'isolcpus=2 nohz_full=3' | no_skip
 ARGUMENTS=test_ktask_late_node run_selftests default late '^cgroup:test_ktask_live$' \
 	--cpus 12 --numa 2 --append 'maxcpus=6' | no_skip
+ARGUMENTS="swapped_many_cpus summed_up" run_selftests default many '^ktask:unmap_accounting$' \
+	--cpus 8 | no_skip
 ARGUMENTS=test_ktask_quota_users run_selftests default quota '^cgroup:test_ktask_live$' \
 	--qemu '-icount shift=1,sleep=off' --append ktask.exact_clock | no_skip

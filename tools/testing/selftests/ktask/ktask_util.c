@@ -617,26 +617,39 @@ static int run_test(const struct test *test)
 	return failures ? KSFT_FAIL : ret;
 }
 
-/* Run the tests named on the command line, or all of them. */
+/* Those named on the command line, or all of them. */
+static bool asked_for(const struct test *test, int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], test->name))
+			return true;
+	return argc < 2;
+}
+
 int run_tests(const struct test *tests, size_t nr, int argc, char **argv)
 {
+	unsigned int planned = 0;
 	size_t i;
 
+	for (i = 0; i < nr; i++)
+		planned += asked_for(&tests[i], argc, argv);
+
 	ksft_print_header();
-	ksft_set_plan(nr);
+	ksft_set_plan(planned);
 	if (geteuid())
 		ksft_exit_skip("needs root\n");
+	if (planned + 1 < (unsigned int)argc)
+		ksft_exit_fail_msg("not all of the tests asked for exist\n");
 	prepare_tests();
 	if (!*max_threads)
 		ksft_print_msg("kernel without CONFIG_KTASK: no helpers\n");
 	signal(SIGALRM, bark);
 
 	for (i = 0; i < nr; i++) {
-		if (argc > 1 && !strstr(argv[1], tests[i].name)) {
-			ksft_test_result_skip("%s: not asked for\n",
-					      tests[i].name);
+		if (!asked_for(&tests[i], argc, argv))
 			continue;
-		}
 		switch (run_test(&tests[i])) {
 		case KSFT_PASS:
 			ksft_test_result_pass("%s\n", tests[i].name);

@@ -268,6 +268,8 @@ static int below_floor(const void *unused)
 	return KSFT_PASS;
 }
 
+#define FLOOR		MIB(16)
+
 /* Not yet touched, and for pages of the smallest size */
 static char *map_small_pages(size_t size)
 {
@@ -283,6 +285,16 @@ static char *map_small_pages(size_t size)
 #define IN_SWAP		MIB(48)
 #define IN_MEMORY	(9 * IN_SWAP)
 
+static bool map_partly_swapped(char **memory, char **swapped)
+{
+	*memory = map_small_pages(IN_MEMORY);
+	*swapped = map_small_pages(IN_SWAP);
+	return EXPECT(*memory && *swapped) &&
+	       EXPECT(!madvise(*memory, IN_MEMORY, MADV_POPULATE_WRITE)) &&
+	       EXPECT(!madvise(*swapped, IN_SWAP, MADV_POPULATE_WRITE)) &&
+	       EXPECT(!madvise(*swapped, IN_SWAP, MADV_PAGEOUT));
+}
+
 /* A small part of a process is in swap, and that is unmapped while a thread runs. */
 static int swapped_in_box(void *arg)
 {
@@ -292,12 +304,7 @@ static int swapped_in_box(void *arg)
 	pthread_t thread;
 	long tasks;
 
-	memory = map_small_pages(IN_MEMORY);
-	swapped = map_small_pages(IN_SWAP);
-	if (!EXPECT(memory && swapped) ||
-	    !EXPECT(!madvise(memory, IN_MEMORY, MADV_POPULATE_WRITE)) ||
-	    !EXPECT(!madvise(swapped, IN_SWAP, MADV_POPULATE_WRITE)) ||
-	    !EXPECT(!madvise(swapped, IN_SWAP, MADV_PAGEOUT)) ||
+	if (!map_partly_swapped(&memory, &swapped) ||
 	    !EXPECT(!pthread_create(&thread, NULL, keep_busy, &loops)))
 		return KSFT_FAIL;
 	while (!__atomic_load_n(&loops, __ATOMIC_RELAXED))
@@ -311,6 +318,120 @@ static int swapped_in_box(void *arg)
 		EXPECT_EQ(keyed(box->cgroup, "cpu.ktask.stat", "tasks"),
 			  tasks + 1);
 	}
+	return failures ? KSFT_FAIL : KSFT_PASS;
+}
+
+#define HOLLOW_ROUNDS	20
+
+/* Page tables with next to nothing in them: a task would cost more than all else. */
+static int hollow_in_box(void *arg)
+{
+	const struct box *box = arg;
+	char *memory = map_small_pages(2 * FLOOR), *hollow = map_small_pages(FLOOR);
+	char *page;
+	long tasks;
+	int i;
+
+	if (!EXPECT(memory && hollow) ||
+	    !EXPECT(!madvise(memory, 2 * FLOOR, MADV_POPULATE_WRITE)) ||
+	    !EXPECT(!madvise(hollow, FLOOR, MADV_POPULATE_WRITE)) ||
+	    !EXPECT(!madvise(hollow, FLOOR, MADV_DONTNEED)))
+		return KSFT_FAIL;
+
+	if (box_lent(box) < 0)
+		return KSFT_PASS;
+	tasks = keyed(box->cgroup, "cpu.ktask.stat", "tasks");
+	for (i = 0; i < HOLLOW_ROUNDS; i++) {
+		for (page = hollow; page < hollow + FLOOR; page += PMD_BYTES)
+			*page = 1;
+		EXPECT(!madvise(hollow, FLOOR, MADV_DONTNEED));
+	}
+	/* On a busy host it may look as if it took long. */
+	EXPECT_RANGE(keyed(box->cgroup, "cpu.ktask.stat", "tasks") - tasks, 0,
+		     HOLLOW_ROUNDS / 2);
+	return failures ? KSFT_FAIL : KSFT_PASS;
+}
+
+/* So many that helpers are more than in the cases below */
+#define MANY_CPUS	6
+
+/* Helpers that there may be where they may come to entries of swap any moment */
+#define SWAP_HELPERS	3
+
+/* Nobody knows where the part in swap is: not where there would be many helpers. */
+static int partly_swapped_in_box(void *arg)
+{
+	const struct box *box = arg;
+	char *memory, *swapped;
+
+	if (!map_partly_swapped(&memory, &swapped))
+		return KSFT_FAIL;
+
+	EXPECT(!munmap(memory, IN_MEMORY));
+	if (can_have_helpers() && box_lent(box) >= 0)
+		EXPECT_RANGE(cg_read_long(box->cgroup, "cpu.ktask.peak"), 1,
+			     SWAP_HELPERS);
+	return failures ? KSFT_FAIL : KSFT_PASS;
+}
+
+#define SPARSE		MIB(1024)
+#define SPARSE_PAGES	15	/* in each page table: too few for CPUs to sum them up */
+#define SPARSE_ROUNDS	30
+
+/*
+ * In pages, how much more /proc/self/stat says is resident than there is: it does not
+ * ask CPUs what they have not added yet.
+ */
+static long rss_not_summed(void)
+{
+	struct figures figures;
+	int fields = 23;	/* of which the second, the name, has no blank */
+	long rss = -1;
+	FILE *stat;
+
+	take_figures(&figures, "");
+	stat = fopen("/proc/self/stat", "r");
+	if (!EXPECT(stat))
+		return 0;
+	while (fields--)
+		fscanf(stat, "%*s");
+	EXPECT_EQ(fscanf(stat, "%ld", &rss), 1);
+	fclose(stat);
+	return rss - figures.kb[VM_RSS] * 1024 / (long)PAGE;
+}
+
+/* Of what was sparse, each CPU that unmapped may have less than it adds to the sum. */
+static int summed_up_in_box(void *arg)
+{
+	const struct box *box = arg;
+	cpu_set_t all, here;
+	long most = 0, i;
+
+	CPU_ZERO(&here);
+	CPU_SET(sched_getcpu(), &here);
+	if (!EXPECT(!sched_getaffinity(0, sizeof(all), &all)))
+		return KSFT_FAIL;
+
+	for (i = 0; i < SPARSE_ROUNDS; i++) {
+		char *base = map_small_pages(SPARSE), *page;
+		long more;
+
+		if (!EXPECT(base))
+			return KSFT_FAIL;
+		EXPECT(!sched_setaffinity(0, sizeof(here), &here));
+		for (page = base; page < base + SPARSE; page += PMD_BYTES)
+			EXPECT(!madvise(page, SPARSE_PAGES * PAGE,
+					MADV_POPULATE_WRITE));
+		EXPECT(!sched_setaffinity(0, sizeof(all), &all));
+		EXPECT(!munmap(base, SPARSE));
+		more = rss_not_summed();
+		most = more > most ? more : most;
+	}
+	ksft_print_msg("%ld pages not summed up, %ld helpers\n", most, box_lent(box));
+	if (can_have_helpers() && box_lent(box) >= 0)
+		EXPECT_RANGE(box_lent(box), SPARSE_ROUNDS, LONG_MAX);
+	/* What the CPUs on which the caller has been may have */
+	EXPECT_RANGE(most, 0, 3 * (nr_cpus() > 16 ? 2 * nr_cpus() : 32));
 	return failures ? KSFT_FAIL : KSFT_PASS;
 }
 
@@ -363,12 +484,36 @@ static int run_in_known_box(int (*fn)(void *box))
 	return KSFT_PASS;
 }
 
+/* Above the floor, and nothing to do all the same. */
+static int hollow(const void *unused)
+{
+	return run_in_known_box(hollow_in_box);
+}
+
 /* Locks of swap that helpers would fight for, where nobody would notice it soon. */
 static int swapped_beside(const void *unused)
 {
 	if (!swap_on())
 		return skip("no swap space to be had");
 	return run_in_known_box(swapped_in_box);
+}
+
+/* As long as nobody has found out that threads wait there, all do. */
+static int swapped_many_cpus(const void *unused)
+{
+	if (nr_cpus() < MANY_CPUS)
+		return skip("fewer than 6 CPUs");
+	if (!swap_on())
+		return skip("no swap space to be had");
+	return run_in_known_box(partly_swapped_in_box);
+}
+
+/* Helpers leave nothing on their CPUs that others need for the sum. */
+static int summed_up(const void *unused)
+{
+	if (nr_cpus() < MANY_CPUS)
+		return skip("fewer than 6 CPUs");
+	return run_in_known_box(summed_up_in_box);
 }
 
 /* What is reserved and not in use takes no chunks. */
@@ -676,7 +821,10 @@ int main(int argc, char **argv)
 	}
 	tests[nr++] = (struct test)T(drift);
 	tests[nr++] = (struct test)T(below_floor);
+	tests[nr++] = (struct test)T(hollow);
 	tests[nr++] = (struct test)T(swapped_beside);
+	tests[nr++] = (struct test)T(swapped_many_cpus);
+	tests[nr++] = (struct test)T(summed_up);
 	tests[nr++] = (struct test)T(reserved);
 	tests[nr++] = (struct test)T(lru);
 	tests[nr++] = (struct test)T(multigen);
