@@ -16,8 +16,8 @@
  * Helpers work at nice 19 and with the shortest slice. A caller that has run
  * out of chunks takes back the helpers that have not started, and lends its own
  * nice value to one of those that have, then to the next: so that waiting never
- * depends on more than one thread at the caller's priority. A real-time caller
- * lends its priority as the waiter for an rt_mutex does, and for no longer.
+ * depends on more than one thread at the caller's priority. Where that is a
+ * real-time one, of a caller that is boosted, it is lent as well.
  */
 #include <linux/cgroup.h>
 #include <linux/cpuhotplug.h>
@@ -45,7 +45,6 @@
 #include <linux/workqueue.h>
 #include <uapi/linux/sched/types.h>
 
-#include "../locking/rtmutex_common.h"
 #include "internal.h"
 
 /* Helpers that a node's pool has for its CPUs, needed or not */
@@ -407,7 +406,9 @@ static void ktask_helper_go_home(struct ktask_helper *helper, bool keep)
 
 	helper->cset = NULL;
 	preempt_disable();
-	if (task_nice(helper->task) != MAX_NICE)
+	if (helper->task->policy == SCHED_FIFO)
+		sched_set_normal(helper->task, MAX_NICE);
+	else if (task_nice(helper->task) != MAX_NICE)
 		set_user_nice(helper->task, MAX_NICE);
 	ktask_cset_leave(helper->task);
 	if (!keep)
@@ -651,47 +652,32 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 	}
 }
 
-/* The nice value of a SCHED_IDLE caller means nothing: its weight is less. */
+/*
+ * Give a helper what rights current has now: its nice value, or the real-time
+ * priority of who waits for it, as for an mmap_lock on PREEMPT_RT. A deadline cannot
+ * be given; the highest priority for the rest of a chunk is next to it. The nice
+ * value of a SCHED_IDLE caller means nothing: its weight is less.
+ */
 static void ktask_helper_renice(struct ktask_helper *helper)
 {
-	if (current->policy == SCHED_IDLE ||
-	    task_nice(current) >= task_nice(helper->task))
+	int prio = max(current->prio, 0);
+
+	if (prio >= helper->task->prio)
 		return;
 
-	set_user_nice(helper->task, task_nice(current));
-	helper->loan->stats[KTASK_STAT_RENICED]++;
-	ktask_trace_renice(helper->loan, helper->task, current->static_prio);
-}
+	if (rt_prio(prio)) {
+		struct sched_param param = {
+			.sched_priority = MAX_RT_PRIO - 1 - prio,
+		};
 
-/*
- * Wait for a helper as for the owner of an rt_mutex, which it is made for this:
- * so it inherits current's priority or deadline, as these may change, until it
- * is done. RCU does the same for readers that a grace period waits for. As with
- * any rt_mutex, current spins while the helper runs on another CPU.
- */
-static void ktask_loan_boost(struct ktask_loan *loan,
-			     struct ktask_helper *helper)
-	__must_hold(&loan->lock)
-{
-	int err = 0;
-
-	if (loan->boosted != helper) {
-		rt_mutex_init(&loan->boost);
-		rt_mutex_init_proxy_locked(&loan->boost.rtmutex, helper->task);
-		loan->boosted = helper;
-		loan->stats[KTASK_STAT_RENICED]++;
-		ktask_trace_renice(loan, helper->task, current->prio);
+		sched_setscheduler_nocheck(helper->task, SCHED_FIFO, &param);
+	} else if (current->policy != SCHED_IDLE) {
+		set_user_nice(helper->task, task_nice(current));
+	} else {
+		return;
 	}
-	spin_unlock(&loan->lock);
-
-	if (loan->killable && !loan->killed)
-		err = rt_mutex_lock_killable(&loan->boost);
-	else
-		rt_mutex_lock(&loan->boost);
-	if (!err)
-		rt_mutex_unlock(&loan->boost);
-
-	spin_lock(&loan->lock);
+	helper->loan->stats[KTASK_STAT_RENICED]++;
+	ktask_trace_renice(helper->loan, helper->task, prio);
 }
 
 /*
@@ -753,12 +739,12 @@ static void ktask_loan_own_up(const struct ktask_owed *owed)
  *
  * Cancels the helpers that have not started and waits for the others to end
  * their chunks, for which they get a fatal signal if the caller has one and the
- * task is killable. The one that was lent first runs at the caller's nice value
- * or real-time priority meanwhile.
+ * task is killable. The one that was lent first runs at the caller's priority
+ * meanwhile, whatever that is at the moment.
  */
 void ktask_loan_settle(struct ktask_loan *loan)
 {
-	struct ktask_helper *helper, *reniced = NULL;
+	struct ktask_helper *helper;
 	struct css_set *cset = NULL;
 
 	ktask_loan_cancel(loan);
@@ -773,14 +759,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 		helper = list_first_entry(&loan->helpers, struct ktask_helper,
 					  node);
 		ktask_loan_kill(loan);
-		if (rt_or_dl_task(current)) {
-			ktask_loan_boost(loan, helper);
-			continue;
-		}
-		if (helper != reniced) {
-			reniced = helper;
-			ktask_helper_renice(helper);
-		}
+		ktask_helper_renice(helper);
 		ktask_loan_wait(loan, helper);
 	}
 	spin_unlock(&loan->lock);
@@ -1066,10 +1045,6 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 		if (signal_pending(current))
 			flush_signals(current);
 		WRITE_ONCE(current->signal->oom_mm, NULL);
-		if (loan->boosted == helper) {
-			loan->boosted = NULL;
-			rt_mutex_futex_unlock(&loan->boost.rtmutex);
-		}
 		if (loan->waiting)
 			wake_up_process(loan->caller);
 	}

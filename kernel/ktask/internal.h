@@ -15,7 +15,6 @@
 #include <linux/cpumask.h>
 #include <linux/ktask.h>
 #include <linux/list.h>
-#include <linux/rtmutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -146,12 +145,9 @@ struct ktask_owed {
  * @max_helpers: no more of them make the task faster; the caller writes it
  * @killable: helpers are killed with the caller; set by whoever wants that
  * @killed: that was done; the caller's
- * @lock: protects @helpers, @waiting, @boosted, @stats and @owed
+ * @lock: protects @helpers, @waiting, @stats and @owed
  * @helpers: on loan, the one lent first comes first
  * @waiting: the caller sleeps until @helpers is empty
- * @boost: owned by @boosted, so that a real-time caller that waits for it lends
- *	it its priority
- * @boosted: the helper that a real-time caller waits for
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
  * @look_at: when the caller is to look again at what else runs, in nanoseconds
@@ -180,8 +176,6 @@ struct ktask_loan {
 	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
 	bool			waiting;
-	struct rt_mutex		boost;
-	struct ktask_helper	*boosted;
 	unsigned long		refused;
 	enum ktask_limit	last_refused;
 	u64			look_at;

@@ -157,6 +157,17 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			    KTASK_LIMIT_SYSTEM, NULL);
 }
 
+/*
+ * Helpers are threads of the fair class. A real-time caller that has to wait for one
+ * loses its turn among threads of its priority. Where a BPF scheduler has the caller,
+ * its helpers would go before all that this scheduler has. So such callers have no
+ * helpers; nor has a fair one while it is boosted.
+ */
+static bool ktask_is_fair(struct task_struct *caller)
+{
+	return READ_ONCE(caller->sched_class) == &fair_sched_class;
+}
+
 /**
  * ktask_budget_make - make the budget of a caller
  * @budget: the budget
@@ -170,7 +181,7 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 {
 	unsigned int cpus;
 
-	budget->helpers = want;
+	budget->helpers = ktask_is_fair(caller) ? want : 0;
 	budget->limit = KTASK_LIMIT_TASK;
 	budget->tg = NULL;
 
@@ -216,6 +227,9 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 	return READ_ONCE(cpu_rq(cpu)->nr_running);
 }
 
+/* By this much ktask_others() divides time: into what is about a millisecond. */
+#define KTASK_OTHERS_SHIFT	20
+
 /*
  * Threads other than helpers that could run on any CPU now, as of at most a
  * millisecond ago. All callers below a group share one look at all CPUs. A helper
@@ -223,19 +237,19 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
  */
 static long ktask_others(struct task_group *tg, u64 now)
 {
-	struct ktask_others *others = &tg->ktask.others;
-	long nr = 0;
+	u32 ms = now >> KTASK_OTHERS_SHIFT;
+	u64 seen = atomic64_read(&tg->ktask.others.seen);
+	s32 nr = 0;
 	int cpu;
 
-	if ((s64)(now - READ_ONCE(others->at)) < (s64)NSEC_PER_MSEC)
-		return READ_ONCE(others->nr);
+	if (upper_32_bits(seen) == ms)
+		return (s32)lower_32_bits(seen);
 
-	/* First, so that nobody else looks meanwhile. */
-	WRITE_ONCE(others->at, now);
 	for_each_cpu(cpu, cpu_active_mask)
 		nr += ktask_runnable_on(tg, cpu);
-	nr -= atomic_read(&others->working);
-	WRITE_ONCE(others->nr, nr);
+	nr -= atomic_read(&tg->ktask.others.working);
+	/* Unless somebody has been faster, maybe long ago */
+	atomic64_cmpxchg(&tg->ktask.others.seen, seen, (u64)ms << 32 | (u32)nr);
 	return nr;
 }
 
@@ -422,7 +436,7 @@ static bool ktask_waits_elsewhere(struct task_struct *helper)
 	       task_on_rq_queued(helper) && !helper->se.sched_delayed &&
 	       !task_on_cpu(task_rq(helper), helper) &&
 	       !is_migration_disabled(helper) &&
-	       helper->sched_class == &fair_sched_class;
+	       !task_on_scx(helper);
 }
 
 /**

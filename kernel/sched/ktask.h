@@ -15,16 +15,12 @@
 
 /**
  * struct ktask_others - how many threads that are no helpers could run
- * @at: when they were counted, in nanoseconds of ktime_get_ns()
- * @nr: their number
+ * @seen: when they were counted in the upper half, and in the lower half their
+ *	number; in one word, so that no time goes with another's number
  * @working: helpers at work, which are not part of that
- *
- * @at and @nr are written by whoever counts, without a lock: any recent number
- * will do.
  */
 struct ktask_others {
-	u64			at;
-	long			nr;
+	atomic64_t		seen;
 	atomic_t		working;
 };
 

@@ -259,6 +259,7 @@ void give_order(struct worker *worker, int (*fn)(long arg), long arg)
 {
 	struct order order = { .fn = fn, .arg = arg };
 
+	__atomic_store_n(&worker->progress->stop, 0, __ATOMIC_SEQ_CST);
 	if (write(worker->orders, &order, sizeof(order)) != sizeof(order))
 		ksft_exit_fail_msg("worker %d takes no orders\n", worker->pid);
 }
@@ -276,6 +277,18 @@ int get_result(struct worker *worker)
 int order(struct worker *worker, int (*fn)(long arg), long arg)
 {
 	give_order(worker, fn, arg);
+	return get_result(worker);
+}
+
+/* For an order that goes on until then */
+void tell_to_stop(struct worker *worker)
+{
+	__atomic_store_n(&worker->progress->stop, 1, __ATOMIC_SEQ_CST);
+}
+
+int stop_worker(struct worker *worker)
+{
+	tell_to_stop(worker);
 	return get_result(worker);
 }
 
@@ -304,6 +317,20 @@ bool tearing_down(struct worker *worker)
 }
 
 /* The functions below are orders: they run in a worker. */
+
+bool told_to_stop(void)
+{
+	return __atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST);
+}
+
+/* Keep a CPU busy until told to stop. */
+int spin(long unused)
+{
+	__atomic_add_fetch(&progress->begun, 1, __ATOMIC_SEQ_CST);
+	while (!told_to_stop())
+		;
+	return 0;
+}
 
 /* Map memory of its own, all of it touched, in 4 KiB pages. */
 int map_memory(long mib)

@@ -72,7 +72,7 @@ bool effective_is(const char *cgroup, int helpers, const char *limit,
 struct progress {
 	unsigned int	begun;		/* teardowns */
 	unsigned int	ended;
-	unsigned int	stop;		/* storms */
+	unsigned int	stop;		/* told to stop */
 	long		cpu_usec;	/* CPU time of the last teardown */
 };
 
@@ -89,6 +89,8 @@ struct worker *start_worker(const char *cgroup);
 void give_order(struct worker *worker, int (*fn)(long arg), long arg);
 int get_result(struct worker *worker);
 int order(struct worker *worker, int (*fn)(long arg), long arg);
+void tell_to_stop(struct worker *worker);
+int stop_worker(struct worker *worker);
 void end_worker(struct worker *worker);
 void end_workers(void);
 bool tearing_down(struct worker *worker);
@@ -96,6 +98,8 @@ bool tearing_down(struct worker *worker);
 /* In a worker: its progress; and the orders that there are */
 extern struct progress *progress;
 
+bool told_to_stop(void);
+int spin(long unused);
 int map_memory(long mib);
 int map_aliases(long mib);
 int unmap(long unused);

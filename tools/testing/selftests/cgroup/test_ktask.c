@@ -224,16 +224,6 @@ static long function_calls(void)
 	}
 }
 
-/* An order: keep a CPU busy until the end. */
-static int spin(long unused)
-{
-	stay_on_cpus(1);
-	__atomic_add_fetch(&progress->begun, 1, __ATOMIC_SEQ_CST);
-	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
-		;
-	return 0;
-}
-
 /* Writes of cpu.ktask.max interrupt no other CPU, however many they are. */
 static int test_ktask_max_quiet(const char *root)
 {
@@ -251,6 +241,7 @@ static int test_ktask_max_quiet(const char *root)
 	CPU_ZERO(&mask);
 	CPU_SET(nth_cpu(1), &mask);
 	EXPECT(!sched_setaffinity(0, sizeof(mask), &mask));
+	EXPECT(!order(busy, stay_on_cpus, 1));
 	give_order(busy, spin, 0);
 	while (!tearing_down(busy))
 		;
@@ -259,8 +250,7 @@ static int test_ktask_max_quiet(const char *root)
 		set(cg, "cpu.ktask.max", i % 2 ? "max" : "1");
 	/* Others of the kernel's parts may have some. */
 	EXPECT_RANGE(function_calls() - before, 0, writes);
-	__atomic_store_n(&busy->progress->stop, 1, __ATOMIC_SEQ_CST);
-	EXPECT(!get_result(busy));
+	EXPECT(!stop_worker(busy));
 	EXPECT(!sched_setaffinity(0, sizeof(old), &old));
 	return KSFT_PASS;
 }

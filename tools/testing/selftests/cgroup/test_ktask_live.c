@@ -308,6 +308,31 @@ static bool widen_online(struct place *at)
 	return EXPECT(set_online(at->last_cpu, "1"));
 }
 
+static bool set_fifo(pid_t pid, int prio)
+{
+	struct sched_param param = { .sched_priority = prio };
+
+	return !sched_setscheduler(pid, SCHED_FIFO, &param);
+}
+
+/* An order: become a real-time task. */
+static int become_fifo(long prio)
+{
+	return set_fifo(0, prio) ? 0 : -errno;
+}
+
+static bool narrow_real_time(struct place *at)
+{
+	return EXPECT(set_fifo(at->worker->pid, 1));
+}
+
+static bool widen_real_time(struct place *at)
+{
+	static const struct sched_param other;
+
+	return EXPECT(!sched_setscheduler(at->worker->pid, SCHED_OTHER, &other));
+}
+
 /* Catch a teardown at work, narrow the limit and widen it again. */
 static bool caught_change(struct place *at, const struct change *change,
 			  long mib)
@@ -490,6 +515,22 @@ static int test_ktask_live_system(const char *root)
 	return test_change(root, &system, NULL, 0);
 }
 
+/* A caller that becomes a real-time one goes on alone; and such a one begins alone. */
+static int test_ktask_live_real_time(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_rt", false);
+	struct worker *worker = start_worker(cg);
+	static const struct change real_time = {
+		narrow_real_time, widen_real_time
+	};
+
+	EXPECT(!order(worker, become_fifo, 7));
+	EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_EQ(stat_of(cg, "tasks"), 0);
+	EXPECT_EQ(stat_of(cg, "helpers_lent"), 0);
+	return test_change(root, &real_time, NULL, 0);
+}
+
 /* The caller moves to as many other CPUs: its helpers go with it. */
 static int test_ktask_live_other_cpus(const char *root)
 {
@@ -653,7 +694,7 @@ static int storm(long mib)
 {
 	int err = 0;
 
-	while (!err && !__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
+	while (!err && !told_to_stop())
 		err = map_and_unmap(mib);
 	return err;
 }
@@ -709,8 +750,7 @@ static int test_ktask_max_storm(const char *root)
 	while (!current_of(parent))
 		;
 	for (i = 0; i < nr; i++)
-		__atomic_store_n(&workers[i].progress->stop, 1,
-				 __ATOMIC_SEQ_CST);
+		tell_to_stop(&workers[i]);
 	for (i = 0; i < nr; i++)
 		EXPECT(!get_result(&workers[i]));
 	EXPECT_EQ(current_of(parent), 0);
@@ -736,7 +776,7 @@ static int burst(long unused)
 
 	if (stay_on_cpus(1) || sched_setscheduler(0, SCHED_FIFO, &param))
 		return -errno;
-	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST)) {
+	while (!told_to_stop()) {
 		usleep(1000);
 		spin_for(1000);
 	}
@@ -753,7 +793,7 @@ static int storm_beside_burst(long mib)
 		return -errno;
 	CPU_ZERO(&mask);
 	CPU_SET(nth_cpu(0), &mask);
-	while (!err && !__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST)) {
+	while (!err && !told_to_stop()) {
 		err = map_memory(mib);
 		sched_setaffinity(0, sizeof(mask), &mask);
 		sched_setaffinity(0, sizeof(all), &all);
@@ -792,11 +832,9 @@ static int test_ktask_max_preempted(const char *root)
 		expect_at_most(parent, 0, 100);
 	}
 	set(parent, "cpu.ktask.max", "max");
-	__atomic_store_n(&rt->progress->stop, 1, __ATOMIC_SEQ_CST);
-	EXPECT(!get_result(rt));
+	EXPECT(!stop_worker(rt));
 	for (i = 0; i < 3; i++)
-		__atomic_store_n(&callers[i]->progress->stop, 1,
-				 __ATOMIC_SEQ_CST);
+		tell_to_stop(callers[i]);
 	for (i = 0; i < 3; i++)
 		EXPECT(!get_result(callers[i]));
 	return KSFT_PASS;
@@ -921,55 +959,6 @@ static int test_ktask_share_pool(const char *root)
 		return skip_below_cpus(4);
 
 	return expect_sharing(make_cgroup(root, "ktask_pool", true), 2);
-}
-
-/* An order: become a real-time task. */
-static int become_fifo(long prio)
-{
-	struct sched_param param = { .sched_priority = prio };
-
-	return sched_setscheduler(0, SCHED_FIFO, &param) ? -errno : 0;
-}
-
-/* The least prio that a caller lent, INT_MAX if it lent none. */
-static int least_prio_lent(pid_t caller)
-{
-	FILE *trace = fopen(TRACE "/trace", "r");
-	int least = INT_MAX;
-	char line[1024];
-
-	while (EXPECT(trace) && fgets(line, sizeof(line), trace))
-		if (strstr(line, "ktask_renice:") &&
-		    trace_field(line, "caller") == caller &&
-		    trace_field(line, "prio") < least)
-			least = trace_field(line, "prio");
-	if (trace)
-		fclose(trace);
-	return least;
-}
-
-/* A real-time caller lends its priority; its helpers get nothing to keep. */
-static int test_ktask_real_time(const char *root)
-{
-	const char *cg = make_cgroup(root, "ktask_rt", false);
-	struct worker *worker = start_worker(cg);
-	int i, prio = 7;
-
-	if (nr_cpus() < 2)
-		return skip_below_cpus(2);
-	if (!trace_begin())
-		return skip("no tracepoints");
-
-	trace_clear();
-	EXPECT(!order(worker, become_fifo, prio));
-	for (i = 0; i < 100 && !stat_of(cg, "reniced"); i++)
-		EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
-	EXPECT_RANGE(stat_of(cg, "reniced"), 1, LONG_MAX);
-	/* As the kernel counts: 99 is the least urgent of them. */
-	EXPECT_EQ(least_prio_lent(worker->pid), 99 - prio);
-	wait_for_idle_helpers();
-	trace_end();
-	return KSFT_PASS;
 }
 
 /* CPUs that the kernel was told at boot to keep for others. */
@@ -1208,14 +1197,6 @@ struct quota_user {
 	bool		sibling;	/* those who spin are in another cgroup */
 };
 
-/* An order: keep a CPU busy until told to stop. */
-static int spin(long unused)
-{
-	while (!__atomic_load_n(&progress->stop, __ATOMIC_SEQ_CST))
-		;
-	return 0;
-}
-
 /* Some periods' worth */
 #define QUOTA_MIB	8192
 
@@ -1239,9 +1220,8 @@ static void use_quota(const char *root, const struct quota_user *user,
 		give_order(users[i], i < user->callers ? unmap : spin, 0);
 	for (i = 0; i < nr; i++) {
 		/* Those that spin come last. */
-		__atomic_store_n(&users[i]->progress->stop, i >= user->callers,
-				 __ATOMIC_SEQ_CST);
-		EXPECT(!get_result(users[i]));
+		EXPECT(!(i < user->callers ? get_result(users[i]) :
+					     stop_worker(users[i])));
 	}
 
 	throttled = keyed(parent, "cpu.stat", "nr_throttled");
@@ -1322,16 +1302,14 @@ static bool caught_starving(const char *cg, struct worker *worker,
 		while (at-- && (helpers[at].state != 'R' ||
 				helpers[at].cpu != nth_cpu(i + 1)))
 			;
-		__atomic_store_n(&hogs[i]->progress->stop, at < 0,
-				 __ATOMIC_SEQ_CST);
 		give_order(hogs[i], spin, 0);
+		if (at < 0)
+			tell_to_stop(hogs[i]);
 	}
 	EXPECT(!get_result(worker));
 	caught &= traced(worker->pid, "ktask_fetch:") > 0;
-	for (i = 0; i < nr_hogs; i++) {
-		__atomic_store_n(&hogs[i]->progress->stop, 1, __ATOMIC_SEQ_CST);
-		EXPECT(!get_result(hogs[i]));
-	}
+	for (i = 0; i < nr_hogs; i++)
+		EXPECT(!stop_worker(hogs[i]));
 	return caught;
 }
 
@@ -1380,7 +1358,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_busy),
 	T(test_ktask_share_cap),
 	T(test_ktask_share_pool),
-	T(test_ktask_real_time),
+	T(test_ktask_live_real_time),
 	T(test_ktask_quota),
 	T(test_ktask_quota_users),
 	T(test_ktask_starved),
