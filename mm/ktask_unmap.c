@@ -80,7 +80,8 @@
  */
 #define KTASK_UNMAP_SWAPPED	8
 
-/* Threads, the caller among them, where freeing of swap entries is a job of its own */
+/* Where so large a part is, or more, few threads find that out, the caller among them. */
+#define KTASK_UNMAP_SWAPPED_MANY	64
 #define KTASK_UNMAP_SWAP_THREADS	4U
 
 /**
@@ -223,15 +224,19 @@ static bool ktask_unmap_is_private(const struct ktask_unmap *unmap)
 	       nr_cpu_ids;
 }
 
+/* Are pages written over when they are freed? */
+static bool ktask_unmap_writes(void)
+{
+	return want_init_on_free() || page_poisoning_enabled_static();
+}
+
 /*
  * Has a helper put off so much that it would be kept for too long? A gather may
- * have 19 GiB of huge pages, and where pages are written over as they are freed
- * that takes seconds.
+ * have 19 GiB of huge pages, and where pages are written over that takes seconds.
  */
 static bool ktask_unmap_put_off_much(size_t bytes)
 {
-	return bytes >= KTASK_UNMAP_PUT_OFF_MAX &&
-	       (want_init_on_free() || page_poisoning_enabled_static());
+	return bytes >= KTASK_UNMAP_PUT_OFF_MAX && ktask_unmap_writes();
 }
 
 /* The caller's chunks. What its gather has in the end is flushed as ever. */
@@ -331,7 +336,8 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 		return 1;
 	if (unmap->fullmm && mm_tlb_flush_nested(mm))
 		return 1;
-	if (swapped >= KTASK_UNMAP_FLOOR / PAGE_SIZE)
+	if (swapped >= max(KTASK_UNMAP_FLOOR / PAGE_SIZE,
+			   rss / KTASK_UNMAP_SWAPPED_MANY))
 		most = KTASK_UNMAP_SWAP_THREADS;
 	if (ktask_unmap_stays_private(unmap))
 		return most;
@@ -347,13 +353,14 @@ static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
 /*
  * Begin as the stock path does, and go on like that while the rest is not worth a
  * helper: page tables may have little in them, and huge pages are unmapped soon. A
- * task would cost more than it could gain there. Returns how much is left.
+ * task would cost more than it could gain there. Pages are freed later, when the
+ * gather is full: so not where that is most of the work. Returns how much is left.
  */
 static size_t ktask_unmap_begin(struct ktask_unmap *unmap, size_t left)
 {
 	size_t step = KTASK_UNMAP_FIRST;
 
-	while (left && !ktask_eager()) {
+	while (left && !ktask_unmap_writes() && !ktask_eager()) {
 		unsigned long start = unmap->handed_out;
 		u64 ns = local_clock();
 

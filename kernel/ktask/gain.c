@@ -175,10 +175,14 @@ static void ktask_gain_look(struct ktask_gain *gain, u64 cost,
 	ktask_gain_suspect(gain);
 }
 
-/* A helper that does not leave keeps the doubt from being cleared: it is halved. */
+/*
+ * A helper does not leave, so nobody knows what units cost without. If they were
+ * suspicious, half of the helpers may come back.
+ */
 static void ktask_gain_give_up(struct ktask_gain *gain)
 {
-	gain->trusted = max(gain->high_helpers / 2, 1U);
+	if (gain->nr_high)
+		gain->trusted = max(gain->high_helpers / 2, 1U);
 	ktask_gain_lift(gain);
 }
 

@@ -406,10 +406,9 @@ static void ktask_helper_go_home(struct ktask_helper *helper, bool keep)
 
 	helper->cset = NULL;
 	preempt_disable();
-	if (helper->task->policy == SCHED_FIFO)
-		sched_set_normal(helper->task, MAX_NICE);
-	else if (task_nice(helper->task) != MAX_NICE)
-		set_user_nice(helper->task, MAX_NICE);
+	if (helper->task->policy == SCHED_FIFO ||
+	    task_nice(helper->task) != MAX_NICE)
+		ktask_helper_be_nice(helper->task);
 	ktask_cset_leave(helper->task);
 	if (!keep)
 		ktask_pool_put(helper);
@@ -662,6 +661,9 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 {
 	int prio = max(current->prio, 0);
 
+	/* Who waited for current may have given up. */
+	if (helper->task->policy == SCHED_FIFO && !rt_prio(prio))
+		ktask_helper_be_nice(helper->task);
 	if (prio >= helper->task->prio)
 		return;
 

@@ -1698,7 +1698,8 @@ static bool test_is_at_home(struct task_struct *helper)
 	while (READ_ONCE(helper->prio) != NICE_TO_PRIO(MAX_NICE) && tries--)
 		fsleep(USEC_PER_MSEC);
 	return helper->prio == NICE_TO_PRIO(MAX_NICE) &&
-	       helper->policy == SCHED_NORMAL;
+	       helper->policy == SCHED_NORMAL &&
+	       helper->se.slice == NSEC_PER_MSEC / 10;
 }
 
 /*

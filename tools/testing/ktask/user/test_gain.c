@@ -492,6 +492,7 @@ static void helpers_in_turn(void)
 static void uneven_chunks(void)
 {
 	struct sim s = { .cpus = 2, .helpers = 1 };
+	struct ktask_gain gain;
 	int i;
 
 	ktask_gain_init(&s.gain, true);
@@ -501,6 +502,15 @@ static void uneven_chunks(void)
 	for (i = 0; i < 1000; i++)
 		sim_chunk(&s, MSEC * (1 + s.helpers));
 	check(s.helped < 300, "helped %u", s.helped);
+
+	/* To look is no suspicion, if a helper stays meanwhile. */
+	ktask_gain_init(&gain, true);
+	for (i = 0; gain.max_helpers && i < 100; i++)
+		ktask_gain_add(&gain, 20, 20 * MSEC, 15);
+	check_eq(gain.max_helpers, 0, "a look");
+	for (i = 0; !gain.max_helpers && i < 100; i++)
+		ktask_gain_add(&gain, 20, 20 * MSEC, 1);
+	check_eq(gain.max_helpers, INT_MAX, "all are back");
 }
 
 static void extremes(void)

@@ -23,10 +23,10 @@
 #define MAX_THREADS	"/proc/sys/debug/ktask_max_threads"
 
 /* Memory that is worth helpers: more than the 16 MiB that ktask starts at */
-#define WORTH_MIB	48
+#define WORTH_MIB	96
 
 /* Memory whose teardown under a tiny quota still ends in seconds */
-#define SMALL_MIB	20
+#define SMALL_MIB	32
 
 /*
  * To be mapped over and over, which makes a teardown long. Page tables are what

@@ -374,9 +374,9 @@ static int partly_swapped_in_box(void *arg)
 	return failures ? KSFT_FAIL : KSFT_PASS;
 }
 
-#define SPARSE		MIB(1024)
+#define SPARSE		MIB(2048)
 #define SPARSE_PAGES	15	/* in each page table: too few for CPUs to sum them up */
-#define SPARSE_ROUNDS	30
+#define SPARSE_ROUNDS	15
 
 /*
  * In pages, how much more /proc/self/stat says is resident than there is: it does not
