@@ -1229,7 +1229,8 @@ static void use_quota(const char *root, const struct quota_user *user,
 	ksft_print_msg("%s: %ld helpers for %ld us, throttled in %ld of %ld periods\n",
 		       user->what, stat_of(parent, "helpers_lent"),
 		       stat_of(parent, "helper_usec"), throttled, periods);
-	EXPECT_RANGE(throttled, 0, helped ? periods / 2 : 0);
+	/* Without helpers it would be none, if CPUs did not take turns. */
+	EXPECT_RANGE(throttled, 0, periods / (helped ? 2 : 8));
 	EXPECT_RANGE(stat_of(parent, "helpers_lent"), helped,
 		     helped ? LONG_MAX : 0);
 	end_workers();
