@@ -260,13 +260,21 @@ static void ktask_unmap_by_caller(const struct ktask_unmap *unmap, void *start,
 	} while (ktask_next_chunk(&start, &end));
 }
 
+/* What this CPU has counted goes to the sums: most readers do not ask each CPU. */
+static void ktask_unmap_sum_up(struct mm_struct *mm)
+{
+	int i;
+
+	for (i = 0; i < NR_MM_COUNTERS; i++)
+		percpu_counter_sync(&mm->rss_stat[i]);
+}
+
 /* A helper's chunks. Its gather flushes once more if it has something. */
 static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 				  void *end)
 {
 	struct mmu_gather tlb;
 	size_t put_off = 0;
-	int i;
 
 	if (unmap->fullmm)
 		tlb_gather_mmu_fullmm(&tlb, unmap->range.mm);
@@ -284,9 +292,8 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 	} while (ktask_next_chunk(&start, &end));
 	tlb_finish_mmu_part(&tlb);
 	mlock_drain_local();
-	/* Most who ask how much a process has do not ask each CPU. */
-	for (i = 0; !unmap->fullmm && i < NR_MM_COUNTERS; i++)
-		percpu_counter_sync(&unmap->range.mm->rss_stat[i]);
+	if (!unmap->fullmm)
+		ktask_unmap_sum_up(unmap->range.mm);
 }
 
 static int ktask_unmap_chunks(void *start, void *end, void *arg)
@@ -360,7 +367,10 @@ static size_t ktask_unmap_begin(struct ktask_unmap *unmap, size_t left)
 {
 	size_t step = KTASK_UNMAP_FIRST;
 
-	while (left && !ktask_unmap_writes() && !ktask_eager()) {
+	if (ktask_unmap_writes() || ktask_eager())
+		return left;
+
+	while (left) {
 		unsigned long start = unmap->handed_out;
 		u64 ns = local_clock();
 

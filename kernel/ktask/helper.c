@@ -664,7 +664,8 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 	/* Who waited for current may have given up. */
 	if (helper->task->policy == SCHED_FIFO && !rt_prio(prio))
 		ktask_helper_be_nice(helper->task);
-	if (prio >= helper->task->prio)
+	if (prio >= helper->task->prio ||
+	    (current->policy == SCHED_IDLE && !rt_prio(prio)))
 		return;
 
 	if (rt_prio(prio)) {
@@ -673,10 +674,8 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 		};
 
 		sched_setscheduler_nocheck(helper->task, SCHED_FIFO, &param);
-	} else if (current->policy != SCHED_IDLE) {
-		set_user_nice(helper->task, task_nice(current));
 	} else {
-		return;
+		set_user_nice(helper->task, task_nice(current));
 	}
 	helper->loan->stats[KTASK_STAT_RENICED]++;
 	ktask_trace_renice(helper->loan, helper->task, prio);

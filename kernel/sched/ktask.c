@@ -237,8 +237,9 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
  */
 static long ktask_others(struct task_group *tg, u64 now)
 {
+	struct ktask_others *others = &tg->ktask.others;
+	u64 seen = atomic64_read(&others->seen);
 	u32 ms = now >> KTASK_OTHERS_SHIFT;
-	u64 seen = atomic64_read(&tg->ktask.others.seen);
 	s32 nr = 0;
 	int cpu;
 
@@ -247,9 +248,9 @@ static long ktask_others(struct task_group *tg, u64 now)
 
 	for_each_cpu(cpu, cpu_active_mask)
 		nr += ktask_runnable_on(tg, cpu);
-	nr -= atomic_read(&tg->ktask.others.working);
+	nr -= atomic_read(&others->working);
 	/* Unless somebody has been faster, maybe long ago */
-	atomic64_cmpxchg(&tg->ktask.others.seen, seen, (u64)ms << 32 | (u32)nr);
+	atomic64_cmpxchg(&others->seen, seen, (u64)ms << 32 | (u32)nr);
 	return nr;
 }
 

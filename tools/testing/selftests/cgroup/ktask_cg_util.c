@@ -629,17 +629,6 @@ static bool have_ktask_files(const char *root)
 	return have;
 }
 
-/* Those named on the command line, or all of them. */
-static bool asked_for(const struct ktask_test *test, int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++)
-		if (!strcmp(argv[i], test->name))
-			return true;
-	return argc < 2;
-}
-
 int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 		    char **argv)
 {
@@ -662,7 +651,7 @@ int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 	if (!have_ktask_files(root))
 		ksft_exit_skip("kernel without CONFIG_CGROUP_KTASK\n");
 	for (i = 0, planned = 0; i < nr; i++)
-		planned += asked_for(&tests[i], argc, argv);
+		planned += asked_for(tests[i].name, argc, argv);
 	if (planned + 1 < (unsigned int)argc)
 		ksft_exit_fail_msg("not all of the tests asked for exist\n");
 	ksft_set_plan(planned);
@@ -670,7 +659,7 @@ int run_ktask_tests(const struct ktask_test *tests, size_t nr, int argc,
 	cg_root = root;
 	signal(SIGALRM, bark);
 	for (i = 0; i < nr; i++) {
-		if (!asked_for(&tests[i], argc, argv))
+		if (!asked_for(tests[i].name, argc, argv))
 			continue;
 		switch (run_test(&tests[i], root, max_threads)) {
 		case KSFT_PASS:

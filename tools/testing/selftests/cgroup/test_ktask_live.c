@@ -772,9 +772,7 @@ static void spin_for(long usec)
 /* An order: run for a millisecond of each two, before all others of a CPU. */
 static int burst(long unused)
 {
-	struct sched_param param = { .sched_priority = 50 };
-
-	if (stay_on_cpus(1) || sched_setscheduler(0, SCHED_FIFO, &param))
+	if (stay_on_cpus(1) || !set_fifo(0, 50))
 		return -errno;
 	while (!told_to_stop()) {
 		usleep(1000);

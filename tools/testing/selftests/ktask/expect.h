@@ -2,7 +2,7 @@
 /*
  * Expectations: a test says what it expects, each one that is not met is
  * printed and counted, and the test goes on if it can. The program defines the
- * two variables.
+ * two variables. And which tests are run.
  */
 #ifndef _SELFTESTS_KTASK_EXPECT_H
 #define _SELFTESTS_KTASK_EXPECT_H
@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../kselftest.h"
 
@@ -65,6 +66,17 @@ static inline __printf(1, 2) int skip(const char *fmt, ...)
 	vsnprintf(skip_reason, SKIP_REASON_SIZE, fmt, args);
 	va_end(args);
 	return KSFT_SKIP;
+}
+
+/* Is a test named on the command line, or none, which means all of them? */
+static inline bool asked_for(const char *test, int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], test))
+			return true;
+	return argc < 2;
 }
 
 #endif /* _SELFTESTS_KTASK_EXPECT_H */

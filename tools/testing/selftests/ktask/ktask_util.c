@@ -617,24 +617,13 @@ static int run_test(const struct test *test)
 	return failures ? KSFT_FAIL : ret;
 }
 
-/* Those named on the command line, or all of them. */
-static bool asked_for(const struct test *test, int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++)
-		if (!strcmp(argv[i], test->name))
-			return true;
-	return argc < 2;
-}
-
 int run_tests(const struct test *tests, size_t nr, int argc, char **argv)
 {
 	unsigned int planned = 0;
 	size_t i;
 
 	for (i = 0; i < nr; i++)
-		planned += asked_for(&tests[i], argc, argv);
+		planned += asked_for(tests[i].name, argc, argv);
 
 	ksft_print_header();
 	ksft_set_plan(planned);
@@ -648,7 +637,7 @@ int run_tests(const struct test *tests, size_t nr, int argc, char **argv)
 	signal(SIGALRM, bark);
 
 	for (i = 0; i < nr; i++) {
-		if (!asked_for(&tests[i], argc, argv))
+		if (!asked_for(tests[i].name, argc, argv))
 			continue;
 		switch (run_test(&tests[i])) {
 		case KSFT_PASS:
