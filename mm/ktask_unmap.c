@@ -91,6 +91,8 @@
  * @fullmm: nobody uses the address space any more
  * @caller: the task that calls ktask_run()
  * @details: what to zap
+ * @max_threads: how many may unmap at once, 0 for no limit
+ * @max_helpers: how many helpers it may have in all, 0 for no limit
  * @handed_out: where the chunks that were handed out end
  *
  * Constant while the task runs, but for @handed_out, which ktask's lock for
@@ -102,6 +104,8 @@ struct ktask_unmap {
 	bool				fullmm;
 	struct task_struct		*caller;
 	struct zap_details		*details;
+	unsigned int			max_threads;
+	unsigned int			max_helpers;
 	unsigned long			handed_out;
 };
 
@@ -308,7 +312,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
 }
 
 /*
- * How many threads may unmap what was counted; 1 if it is left to the stock path.
+ * How many threads may unmap what was counted? Returns false if it is left to the
+ * stock path.
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
@@ -329,32 +334,34 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * interrupt more per helper. And helpers flush more often where freeing takes so long
  * that ktask_unmap_put_off_much() bounds it.
  */
-static unsigned int ktask_unmap_threads(const struct ktask_unmap *unmap,
-					const struct ktask_unmap_cursor *counted)
+static bool ktask_unmap_threads(struct ktask_unmap *unmap,
+				const struct ktask_unmap_cursor *counted)
 {
 	struct mm_struct *mm = unmap->range.mm;
 	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
-	unsigned long small, entries, rss = get_mm_rss(mm);
-	unsigned int most = INT_MAX;
+	unsigned long rss = get_mm_rss(mm);
+	unsigned long pages = min(rss, counted->bytes / PAGE_SIZE);
+	unsigned long small, entries;
 
 	if (ktask_eager())
-		return INT_MAX;
+		return true;
 	if (counted->bytes < KTASK_UNMAP_FLOOR || swapped > rss)
-		return 1;
+		return false;
 	if (unmap->fullmm && mm_tlb_flush_nested(mm))
-		return 1;
+		return false;
 	if (swapped >= max(KTASK_UNMAP_FLOOR / PAGE_SIZE,
-			   rss / KTASK_UNMAP_SWAPPED_MANY))
-		most = KTASK_UNMAP_SWAP_THREADS;
+			   pages / KTASK_UNMAP_SWAPPED_MANY))
+		unmap->max_threads = KTASK_UNMAP_SWAP_THREADS;
 	if (ktask_unmap_stays_private(unmap))
-		return most;
+		return true;
 	if (!ktask_unmap_is_private(unmap) &&
-	    swapped > min(rss, counted->bytes / PAGE_SIZE) / KTASK_UNMAP_SWAPPED)
-		return 1;
+	    swapped > pages / KTASK_UNMAP_SWAPPED)
+		return false;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
 	entries = min(small, rss) + counted->huge;
-	return min(1 + entries / KTASK_UNMAP_GATHER, (unsigned long)most);
+	unmap->max_helpers = entries / KTASK_UNMAP_GATHER;
+	return unmap->max_helpers;
 }
 
 /*
@@ -385,8 +392,7 @@ static size_t ktask_unmap_begin(struct ktask_unmap *unmap, size_t left)
 	return left;
 }
 
-static void ktask_unmap_by_all(struct ktask_unmap *unmap, size_t bytes,
-			       unsigned int threads)
+static void ktask_unmap_by_all(struct ktask_unmap *unmap, size_t bytes)
 {
 	DEFINE_KTASK_CTL(ctl, ktask_unmap_chunks, unmap, PMD_SIZE);
 
@@ -394,7 +400,8 @@ static void ktask_unmap_by_all(struct ktask_unmap *unmap, size_t bytes,
 		tlb_flush_mmu(unmap->tlb);
 
 	ktask_ctl_set_iter_func(&ctl, ktask_unmap_iter);
-	ktask_ctl_set_max_threads(&ctl, threads);
+	ktask_ctl_set_max_threads(&ctl, unmap->max_threads);
+	ktask_ctl_set_max_helpers(&ctl, unmap->max_helpers);
 	ctl.kc_max_chunk_size = KTASK_UNMAP_CHUNK_MAX;
 	/* A chunk in which the gather gets full frees pages of those before. */
 	ctl.kc_uneven = !ktask_unmap_is_private(unmap);
@@ -404,15 +411,14 @@ static void ktask_unmap_by_all(struct ktask_unmap *unmap, size_t bytes,
 }
 
 static void ktask_unmap_run(struct ktask_unmap *unmap,
-			    const struct ktask_unmap_cursor *counted,
-			    unsigned int threads)
+			    const struct ktask_unmap_cursor *counted)
 {
 	size_t left;
 
 	unmap->handed_out = round_down(unmap->range.start, PMD_SIZE);
 	left = ktask_unmap_begin(unmap, counted->bytes);
 	if (left)
-		ktask_unmap_by_all(unmap, left, threads);
+		ktask_unmap_by_all(unmap, left);
 
 	/* Page tables that came into being meanwhile, beside or below us. */
 	if (unmap->handed_out < unmap->range.end)
@@ -506,7 +512,6 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 	};
 	struct ktask_unmap_cursor counted = { };
 	bool serial, uncounted = false;
-	unsigned int threads;
 
 	/* A mapping that failed half-way is in no tree: see unmap_region(). */
 	if (mas->tree == &tlb->mm->mm_mt && tree_end != ULONG_MAX)
@@ -515,8 +520,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		return false;
 	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end,
 				     &counted, &uncounted);
-	threads = ktask_unmap_threads(&unmap, &counted);
-	if (threads == 1)
+	if (!ktask_unmap_threads(&unmap, &counted))
 		return false;
 
 	if (serial)
@@ -528,7 +532,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		ktask_unmap_count(&unmap.range, &counted, unmap.range.start,
 				  unmap.range.end);
 	}
-	ktask_unmap_run(&unmap, &counted, threads);
+	ktask_unmap_run(&unmap, &counted);
 	return true;
 }
 
@@ -561,14 +565,12 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 		.tlb = &tlb,
 		.caller = current,
 	};
-	unsigned int threads;
 
 	mmap_assert_locked(vma->vm_mm);
 	if (ktask_unmap_serial(vma) || !ktask_unmap_is_worth(vma->vm_mm, false))
 		return false;
 	ktask_unmap_count(&unmap.range, &counted, start, end);
-	threads = ktask_unmap_threads(&unmap, &counted);
-	if (threads == 1)
+	if (!ktask_unmap_threads(&unmap, &counted))
 		return false;
 
 	lru_add_drain();
@@ -577,7 +579,7 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 	tlb_gather_mmu(&tlb, vma->vm_mm);
 	update_hiwater_rss(vma->vm_mm);
 	mmu_notifier_invalidate_range_start(&range);
-	ktask_unmap_run(&unmap, &counted, threads);
+	ktask_unmap_run(&unmap, &counted);
 	mmu_notifier_invalidate_range_end(&range);
 	tlb_finish_mmu(&tlb);
 	return true;

@@ -99,8 +99,10 @@ struct ktask_node {
  *	for the last one of each &struct ktask_node. 0 counts as 1
  * @kc_max_chunk_size: units, 0 for no limit. Bounds a chunk where the cost of
  *	a unit varies a lot within a task
- * @kc_max_threads: threads that work on the task at most, the caller and those
- *	that have left included; 0 for no limit
+ * @kc_max_threads: threads that work on the task at once at most, the caller
+ *	included; 0 for no limit
+ * @kc_max_helpers: helpers that the task gets at most, those that have left
+ *	included; 0 for no limit
  * @kc_cost_units: units that took one thread about @kc_cost_ns nanoseconds, as
  *	far as the client knows, or 0: then the caller's first chunks tell, and
  *	helpers come after them
@@ -122,6 +124,7 @@ struct ktask_ctl {
 	size_t			kc_min_chunk_size;
 	size_t			kc_max_chunk_size;
 	unsigned int		kc_max_threads;
+	unsigned int		kc_max_helpers;
 	size_t			kc_cost_units;
 	u64			kc_cost_ns;
 	bool			kc_uneven;
@@ -171,7 +174,7 @@ static inline void ktask_ctl_set_iter_func(struct ktask_ctl *ctl,
 }
 
 /**
- * ktask_ctl_set_max_threads - limit the threads that work on a task
+ * ktask_ctl_set_max_threads - limit the threads that work on a task at once
  * @ctl: the control block
  * @max_threads: &ktask_ctl.kc_max_threads
  */
@@ -179,6 +182,17 @@ static inline void ktask_ctl_set_max_threads(struct ktask_ctl *ctl,
 					     unsigned int max_threads)
 {
 	ctl->kc_max_threads = max_threads;
+}
+
+/**
+ * ktask_ctl_set_max_helpers - limit the helpers that a task gets in all
+ * @ctl: the control block
+ * @max_helpers: &ktask_ctl.kc_max_helpers
+ */
+static inline void ktask_ctl_set_max_helpers(struct ktask_ctl *ctl,
+					     unsigned int max_helpers)
+{
+	ctl->kc_max_helpers = max_helpers;
 }
 
 /**

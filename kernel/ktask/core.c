@@ -363,14 +363,21 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 	return kn;
 }
 
+/* How many helpers may a task have now, as its client says? */
+static unsigned int ktask_client_allows(struct ktask_job *job)
+{
+	unsigned int in_all = job->ctl->kc_max_helpers ?: UINT_MAX;
+	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
+			    atomic_read(&job->loan.nr);
+
+	return min(job->max_helpers, in_all - min(in_all, gone));
+}
+
 /* How many helpers is the rest of a task worth? */
 static unsigned int ktask_worth(struct ktask_job *job)
 {
 	size_t left = ktask_job_left(job);
-	/* A client that wants no more threads does not want one after the other. */
-	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
-			    atomic_read(&job->loan.nr);
-	unsigned int helpers = min(job->max_helpers - min(job->max_helpers, gone),
+	unsigned int helpers = min(ktask_client_allows(job),
 				   ktask_helpers_for_size(left, job->min_chunk));
 
 	if (ktask_eager())

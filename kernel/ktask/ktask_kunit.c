@@ -816,6 +816,7 @@ struct test_stay {
 	unsigned int		saved;		/* of ktask_max_threads */
 	atomic_t		calls, returns;
 	int			patience;	/* chunks to wait for it */
+	bool			go_on;		/* after that, to see who comes */
 	bool			told;		/* it is at work, and has to go */
 	bool			gone;
 	int			more;		/* calls after that */
@@ -839,6 +840,10 @@ static int test_stay_thread(void *start, void *end, void *arg)
 	/* One may have left for reasons of its own. */
 	if (calls == atomic_read(&s->returns))
 		return s->patience-- ? 0 : -ETIME;
+	if (s->told) {
+		s->more++;
+		return -ECANCELED;
+	}
 
 	WRITE_ONCE(ktask_max_threads, 1);
 	s->told = true;
@@ -848,7 +853,7 @@ static int test_stay_thread(void *start, void *end, void *arg)
 	schedule_timeout_uninterruptible(2);
 	s->more = atomic_read(&s->calls) - calls;
 	WRITE_ONCE(ktask_max_threads, s->saved);
-	return -ECANCELED;
+	return s->go_on ? 0 : -ECANCELED;
 }
 
 /* A helper in the middle of a call learns that it has to go, and does. */
@@ -870,6 +875,41 @@ static void test_next_chunk_limits(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, s.gone);
 	KUNIT_EXPECT_EQ(test, s.more, 0);
+}
+
+/* Does another helper come for one that had to leave? */
+static bool test_comes_again(struct kunit *test, unsigned int max_helpers,
+			     int tries)
+{
+	struct test_stay s = {
+		.caller = current,
+		.saved = ktask_max_threads,
+		.go_on = true,
+	};
+	DEFINE_KTASK_CTL(ctl, test_stay_thread, &s, 1);
+	bool told = false;
+
+	ktask_ctl_set_max_threads(&ctl, 2);
+	ktask_ctl_set_max_helpers(&ctl, max_helpers);
+	ctl.kc_max_chunk_size = 1;
+	while (tries-- && !s.more) {
+		s.told = false;
+		s.patience = 200;
+		ktask_run(NULL, SIZE_MAX, &ctl);
+		told |= s.told;
+	}
+	if (!told)
+		kunit_skip(test, "no helper came while the caller was at work");
+	return s.more;
+}
+
+/* How many work at once is one thing, how many have come another. */
+static void test_max_helpers(struct kunit *test)
+{
+	test_needs_helpers(test, 1);
+	KUNIT_EXPECT_TRUE(test, test_comes_again(test, 0, 20));
+	KUNIT_EXPECT_TRUE(test, test_comes_again(test, 2, 20));
+	KUNIT_EXPECT_FALSE(test, test_comes_again(test, 1, 5));
 }
 
 /* A task whose positions are the items of a list */
@@ -1335,6 +1375,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_huge_nodes),
 	KUNIT_CASE(test_max_chunk),
 	KUNIT_CASE(test_max_threads),
+	KUNIT_CASE(test_max_helpers),
 	KUNIT_CASE(test_known_cost),
 	KUNIT_CASE(test_system_limit),
 	KUNIT_CASE(test_gain),
