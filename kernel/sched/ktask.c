@@ -159,13 +159,15 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 
 /*
  * Helpers are threads of the fair class. A real-time caller that has to wait for one
- * loses its turn among threads of its priority. Where a BPF scheduler has the caller,
- * its helpers would go before all that this scheduler has. So such callers have no
- * helpers; nor has a fair one while it is boosted.
+ * loses its turn among threads of its priority. A BPF scheduler has its threads run
+ * where the fair class has none, and helpers would go before all of them. So such
+ * callers have no helpers, nobody has while a BPF scheduler is loaded, nor has a fair
+ * one while it is boosted.
  */
 static bool ktask_is_fair(struct task_struct *caller)
 {
-	return READ_ONCE(caller->sched_class) == &fair_sched_class;
+	return !scx_enabled() &&
+	       READ_ONCE(caller->sched_class) == &fair_sched_class;
 }
 
 /**
@@ -227,33 +229,6 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 	return READ_ONCE(cpu_rq(cpu)->nr_running);
 }
 
-/* By this much ktask_others() divides time: into what is about a millisecond. */
-#define KTASK_OTHERS_SHIFT	20
-
-/*
- * Threads other than helpers that could run on any CPU now, as of at most a
- * millisecond ago. All callers below a group share one look at all CPUs. A helper
- * that has not started, or has ended and is about to leave, counts as one of them.
- */
-static long ktask_others(struct task_group *tg, u64 now)
-{
-	struct ktask_others *others = &tg->ktask.others;
-	u64 seen = atomic64_read(&others->seen);
-	u32 ms = now >> KTASK_OTHERS_SHIFT;
-	s32 nr = 0;
-	int cpu;
-
-	if (upper_32_bits(seen) == ms)
-		return (s32)lower_32_bits(seen);
-
-	for_each_cpu(cpu, cpu_active_mask)
-		nr += ktask_runnable_on(tg, cpu);
-	nr -= atomic_read(&others->working);
-	/* Unless somebody has been faster, maybe long ago */
-	atomic64_cmpxchg(&others->seen, seen, (u64)ms << 32 | (u32)nr);
-	return nr;
-}
-
 /**
  * ktask_count_working - a helper begins to work, or has ended
  * @cset: the caller's css_set; a reference is held
@@ -290,6 +265,33 @@ static long ktask_spare_of_cpus(struct task_group *tg,
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
+/* By this much ktask_others() divides time: into what is about a millisecond. */
+#define KTASK_OTHERS_SHIFT	20
+
+/*
+ * Threads other than helpers that could run on any CPU now, as of at most a
+ * millisecond ago. All callers below a group share one look at all CPUs. A helper
+ * that has not started, or has ended and is about to leave, counts as one of them.
+ */
+static long ktask_others(struct task_group *tg, u64 now)
+{
+	struct ktask_others *others = &tg->ktask.others;
+	u64 seen = atomic64_read(&others->seen);
+	u32 ms = now >> KTASK_OTHERS_SHIFT;
+	s32 nr = 0;
+	int cpu;
+
+	if (upper_32_bits(seen) == ms)
+		return (s32)lower_32_bits(seen);
+
+	for_each_cpu(cpu, cpu_active_mask)
+		nr += ktask_runnable_on(tg, cpu);
+	nr -= atomic_read(&others->working);
+	/* Unless somebody has been faster, maybe long ago */
+	atomic64_cmpxchg(&others->seen, seen, (u64)ms << 32 | (u32)nr);
+	return nr;
+}
+
 /* CPUs of a cpu.max, less the threads below it that can run */
 static long ktask_spare_of_quota(struct task_group *tg)
 {
