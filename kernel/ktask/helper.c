@@ -22,6 +22,7 @@
 #include <linux/cgroup.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpuset.h>
+#include <linux/hrtimer.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -651,6 +652,32 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 	}
 }
 
+/* Returns false if the helper has that priority already, or more. */
+static bool ktask_helper_set_fifo(struct task_struct *helper, int prio)
+{
+	struct sched_param param = { .sched_priority = MAX_RT_PRIO - 1 - prio };
+
+	return prio < helper->prio &&
+	       !sched_setscheduler_nocheck(helper, SCHED_FIFO, &param);
+}
+
+/* Returns false if the helper is no nicer than current, or both are SCHED_IDLE. */
+static bool ktask_helper_set_fair(struct task_struct *helper)
+{
+	bool idle = current->policy == SCHED_IDLE;
+
+	/* Who waited for current may have given up. */
+	if (helper->policy == SCHED_FIFO)
+		ktask_helper_be_nice(helper);
+	ktask_helper_set_idle(helper, idle);
+	/* Not prio: who waits for a lock of the helper may raise that, not its weight. */
+	if (idle || task_nice(current) >= task_nice(helper))
+		return false;
+
+	set_user_nice(helper, task_nice(current));
+	return true;
+}
+
 /*
  * Give a helper what rights current has now: its nice value, or the real-time
  * priority of who waits for it, as for an mmap_lock on PREEMPT_RT. A deadline cannot
@@ -661,22 +688,10 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 {
 	int prio = max(current->prio, 0);
 
-	/* Who waited for current may have given up. */
-	if (helper->task->policy == SCHED_FIFO && !rt_prio(prio))
-		ktask_helper_be_nice(helper->task);
-	if (prio >= helper->task->prio ||
-	    (current->policy == SCHED_IDLE && !rt_prio(prio)))
+	if (rt_prio(prio) ? !ktask_helper_set_fifo(helper->task, prio) :
+			    !ktask_helper_set_fair(helper->task))
 		return;
 
-	if (rt_prio(prio)) {
-		struct sched_param param = {
-			.sched_priority = MAX_RT_PRIO - 1 - prio,
-		};
-
-		sched_setscheduler_nocheck(helper->task, SCHED_FIFO, &param);
-	} else {
-		set_user_nice(helper->task, task_nice(current));
-	}
 	helper->loan->stats[KTASK_STAT_RENICED]++;
 	ktask_trace_renice(helper->loan, helper->task, prio);
 }
@@ -684,17 +699,20 @@ static void ktask_helper_renice(struct ktask_helper *helper)
 /*
  * Wait for a helper, but look again soon: one that cannot run where it is gets the
  * CPU that current leaves. So this takes no longer than the rest of a chunk takes
- * the caller itself.
+ * the caller itself. Whatever keeps threads from this CPU meanwhile, the timer goes
+ * off: on PREEMPT_RT, too, in the interrupt itself.
  */
 static void ktask_loan_wait(struct ktask_loan *loan,
 			    struct ktask_helper *helper)
 	__must_hold(&loan->lock)
 {
+	ktime_t tick = TICK_NSEC;
+
 	if (ktask_sched_fetch(helper->task))
 		ktask_trace_fetch(loan, helper->task);
 	set_current_state(TASK_UNINTERRUPTIBLE);
 	spin_unlock(&loan->lock);
-	schedule_timeout(1);
+	schedule_hrtimeout(&tick, HRTIMER_MODE_REL_HARD);
 	spin_lock(&loan->lock);
 }
 
