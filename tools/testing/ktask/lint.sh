@@ -147,6 +147,11 @@ compile_without_ktask()
 	compile lint-noktask "$KT_TMP/noktask.log" KCFLAGS=-Werror $(patched_objects)
 }
 
+compile_without_cpu_controller()
+{
+	compile lint-nosched "$KT_TMP/nosched.log" KCFLAGS=-Werror kernel/ktask/ kernel/sched/ktask.o
+}
+
 prepare_to_compile()
 {
 	mkdir -p "$(variant_dir "$1")"
@@ -161,6 +166,8 @@ lint_objects()
 	case_of "sparse and W=1 are silent" compile_strictly
 	prepare_to_compile lint-noktask
 	case_of "what patches change compiles with ktask compiled out" compile_without_ktask
+	prepare_to_compile lint-nosched
+	case_of "ktask compiles without the cpu controller" compile_without_cpu_controller
 }
 
 kernel_doc()

@@ -20,6 +20,7 @@ variant_fragments()
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;
 	noktask | lint-noktask)	echo base noktask ;;
+	lint-nosched)	echo base nocgroup nosched ;;
 	stock)		echo base ;;
 	stock-debug)	echo base locks debug ;;
 	*)		die "no variant $1; there are: $KT_VARIANTS" ;;
