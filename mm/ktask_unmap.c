@@ -76,7 +76,7 @@
 
 /*
  * So large a part of the pages may be in swap where ktask does not find out
- * whether helpers gain.
+ * whether helpers gain: see ktask_unmap_threads().
  */
 #define KTASK_UNMAP_SWAPPED	8
 
@@ -317,9 +317,9 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
- * entries are the smaller part, ktask finds out whether helpers gain. Where chunks do
- * not cost what they cost that takes long, so there they have to be few. How many of
- * them are in the range, and where, nobody knows. Until it is found out that threads
+ * entries are the smaller part, ktask finds out whether helpers gain. Where helpers
+ * are limited in all, as below, it does not, so there entries have to be few. How many
+ * of them are in the range, and where, nobody knows. Until it is found out that threads
  * wait for each other there, each takes as long as all of them: so if there may be
  * many entries there are few threads.
  *
@@ -354,8 +354,7 @@ static bool ktask_unmap_threads(struct ktask_unmap *unmap,
 		unmap->max_threads = KTASK_UNMAP_SWAP_THREADS;
 	if (ktask_unmap_stays_private(unmap))
 		return true;
-	if (!ktask_unmap_is_private(unmap) &&
-	    swapped > pages / KTASK_UNMAP_SWAPPED)
+	if (swapped > pages / KTASK_UNMAP_SWAPPED)
 		return false;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;

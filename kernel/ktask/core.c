@@ -290,10 +290,17 @@ static void ktask_used_since(const struct ktask_used *start,
 	used->sleeps = current->nvcsw - start->sleeps;
 }
 
-/* Is it the core that finds out whether helpers gain? */
+/*
+ * Is it the core that finds out whether helpers gain? It has all of them leave to see
+ * what units cost without, so not where others may not come in their place. And
+ * chunks have to tell what units cost.
+ */
 static bool ktask_is_judged(struct ktask_job *job)
 {
-	return !job->ctl->kc_cost_units && !ktask_eager();
+	struct ktask_ctl *ctl = job->ctl;
+
+	return !ctl->kc_cost_units && !ctl->kc_max_helpers && !ctl->kc_uneven &&
+	       !ktask_eager();
 }
 
 /* The caller has done a chunk: are helpers worth taking on, and how many? */
@@ -363,21 +370,19 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 	return kn;
 }
 
-/* How many helpers may a task have now, as its client says? */
-static unsigned int ktask_client_allows(struct ktask_job *job)
+/* Has a task had as many helpers as its client wants for it in all? */
+static bool ktask_had_all(struct ktask_job *job)
 {
-	unsigned int in_all = job->ctl->kc_max_helpers ?: UINT_MAX;
-	unsigned int gone = job->loan.stats[KTASK_STAT_HELPERS] -
-			    atomic_read(&job->loan.nr);
+	unsigned int in_all = job->ctl->kc_max_helpers;
 
-	return min(job->max_helpers, in_all - min(in_all, gone));
+	return in_all && job->loan.stats[KTASK_STAT_HELPERS] >= in_all;
 }
 
 /* How many helpers is the rest of a task worth? */
 static unsigned int ktask_worth(struct ktask_job *job)
 {
 	size_t left = ktask_job_left(job);
-	unsigned int helpers = min(ktask_client_allows(job),
+	unsigned int helpers = min(job->max_helpers,
 				   ktask_helpers_for_size(left, job->min_chunk));
 
 	if (ktask_eager())
@@ -395,13 +400,13 @@ static void ktask_recruit(struct ktask_job *job)
 {
 	unsigned int gain = job->loan.max_helpers, want;
 
-	if (!job->max_helpers || READ_ONCE(job->error))
+	if (!job->max_helpers || ktask_had_all(job) || READ_ONCE(job->error))
 		return;
 
 	/* Those that came first may have left little, or nothing. */
 	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);
 	while (atomic_read(&job->loan.nr) < min(want, gain) &&
-	       !READ_ONCE(job->error) &&
+	       !ktask_had_all(job) && !READ_ONCE(job->error) &&
 	       ktask_loan_extend(&job->loan, want, ktask_next_node(job)->kn_nid))
 		want = ktask_worth(job);
 	/* A check is over soon. In a pause it is known that more do not gain. */
@@ -595,7 +600,8 @@ static unsigned int ktask_max_helpers(struct ktask_ctl *ctl)
 	if (current->ktask_worker || !ktask_enabled())
 		return 0;
 
-	return (ctl->kc_max_threads ?: INT_MAX) - 1;
+	return min((ctl->kc_max_threads ?: INT_MAX) - 1,
+		   ctl->kc_max_helpers ?: INT_MAX);
 }
 
 static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
@@ -626,7 +632,7 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 	spin_lock_init(&job->lock);
 	lockdep_init_map(&job->lockdep_map, name, key, 0);
 	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
-	ktask_gain_init(&job->gain, ctl->kc_uneven);
+	ktask_gain_init(&job->gain);
 	if (ktask_is_judged(job))
 		job->loan.max_helpers = job->gain.max_helpers;
 	job->loan.killable = ctl->kc_killable;

@@ -35,6 +35,7 @@ const char *const ktask_limit_names[NR_KTASK_LIMITS] = {
 	[KTASK_LIMIT_QUOTA]	= "quota",
 	[KTASK_LIMIT_CAP]	= "cpu.ktask.max",
 	[KTASK_LIMIT_SYSTEM]	= "debug.ktask_max_threads",
+	[KTASK_LIMIT_CLASS]	= "class",
 	[KTASK_LIMIT_BUSY]	= "busy",
 	[KTASK_LIMIT_SHARE]	= "share",
 	[KTASK_LIMIT_POOL]	= "pool",
@@ -155,19 +156,22 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			    NULL);
 	ktask_budget_narrow(budget, READ_ONCE(ktask_max_threads) - 1,
 			    KTASK_LIMIT_SYSTEM, NULL);
+	/*
+	 * A BPF scheduler has its threads run where the fair class has none, and
+	 * helpers would go before all of them.
+	 */
+	if (scx_enabled())
+		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
 }
 
 /*
  * Helpers are threads of the fair class. A real-time caller that has to wait for one
- * loses its turn among threads of its priority. A BPF scheduler has its threads run
- * where the fair class has none, and helpers would go before all of them. So such
- * callers have no helpers, nobody has while a BPF scheduler is loaded, nor has a fair
- * one while it is boosted.
+ * loses its turn among threads of its priority. So such callers have no helpers, nor
+ * has a fair one while it is boosted.
  */
 static bool ktask_is_fair(struct task_struct *caller)
 {
-	return !scx_enabled() &&
-	       READ_ONCE(caller->sched_class) == &fair_sched_class;
+	return READ_ONCE(caller->sched_class) == &fair_sched_class;
 }
 
 /**
@@ -183,7 +187,7 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 {
 	unsigned int cpus;
 
-	budget->helpers = ktask_is_fair(caller) ? want : 0;
+	budget->helpers = want;
 	budget->limit = KTASK_LIMIT_TASK;
 	budget->tg = NULL;
 
@@ -191,6 +195,8 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	guard(rcu)();
 	ktask_budget_limits(budget, ktask_caller_tg(caller), cpus);
+	if (!ktask_is_fair(caller))
+		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
 }
 
 /**

@@ -501,6 +501,7 @@ static const char *const ktask_stat_names[NR_KTASK_STATS] = {
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_QUOTA] = "refused_quota",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_CAP] = "refused_ktask_max",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_SYSTEM] = "refused_system",
+	[KTASK_STAT_REFUSED + KTASK_LIMIT_CLASS] = "refused_class",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_BUSY] = "refused_busy",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_SHARE] = "refused_share",
 	[KTASK_STAT_REFUSED + KTASK_LIMIT_POOL] = "refused_pool",

@@ -1068,7 +1068,8 @@ static int numbers_agree(const void *unused)
 	static const char *const keys[] = {
 		"tasks", "serial_tasks", "helpers_lent", "refused_cpus",
 		"refused_cpu_max", "refused_quota", "refused_ktask_max",
-		"refused_system", "refused_pool", "cancelled", "reniced",
+		"refused_system", "refused_class", "refused_pool", "cancelled",
+		"reniced",
 		"chunks",
 	};
 	long tasks = stat_of(0, "tasks"), lent = stat_of(0, "helpers_lent");
