@@ -75,7 +75,7 @@
 #define KTASK_UNMAP_GATHER	(MAX_GATHER_BATCH_COUNT * MAX_GATHER_BATCH)
 
 /*
- * So large a part of the pages may be in swap where ktask does not find out
+ * So large a part of the pages may be in swap where ktask takes long to find out
  * whether helpers gain: see ktask_unmap_threads().
  */
 #define KTASK_UNMAP_SWAPPED	8
@@ -317,14 +317,11 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
- * entries are the smaller part, ktask finds out whether helpers gain. Where helpers
- * are limited in all, as below, it does not, so there entries have to be few. How many
- * of them are in the range, and where, nobody knows. Until it is found out that threads
+ * entries are the smaller part, ktask finds out whether helpers gain. Where chunks do
+ * not cost what they cost that takes long, so there they have to be few. How many of
+ * them are in the range, and where, nobody knows. Until it is found out that threads
  * wait for each other there, each takes as long as all of them: so if there may be
  * many entries there are few threads.
- *
- * Of a process that ends, who has a gather besides the caller is the OOM reaper or
- * process_mrelease(). It walks the same tables, and is a second thread already.
  *
  * Each helper flushes once more than the caller alone would. Where other CPUs use
  * the address space that interrupts them all. So if there may be such, or devices,
@@ -345,16 +342,15 @@ static bool ktask_unmap_threads(struct ktask_unmap *unmap,
 
 	if (ktask_eager())
 		return true;
-	if (counted->bytes < KTASK_UNMAP_FLOOR || swapped > rss)
-		return false;
-	if (unmap->fullmm && mm_tlb_flush_nested(mm))
+	if (counted->bytes < KTASK_UNMAP_FLOOR)
 		return false;
 	if (swapped >= max(KTASK_UNMAP_FLOOR / PAGE_SIZE,
 			   pages / KTASK_UNMAP_SWAPPED_MANY))
 		unmap->max_threads = KTASK_UNMAP_SWAP_THREADS;
 	if (ktask_unmap_stays_private(unmap))
 		return true;
-	if (swapped > pages / KTASK_UNMAP_SWAPPED)
+	if (!ktask_unmap_is_private(unmap) &&
+	    swapped > pages / KTASK_UNMAP_SWAPPED)
 		return false;
 
 	small = (counted->bytes - counted->huge * PMD_SIZE) / PAGE_SIZE;
@@ -439,10 +435,16 @@ static bool ktask_unmap_parts(void)
 #endif
 }
 
-/* Is there enough memory for a task, and may the caller have helpers for it? */
+/*
+ * Is there enough memory for a task, and may the caller have helpers for it? Not
+ * where swap entries are the larger part: see ktask_unmap_threads().
+ *
+ * Of a process that ends, who has a gather besides the caller is the OOM reaper or
+ * process_mrelease(). It walks the same tables, and is a second thread already.
+ */
 static bool ktask_unmap_is_worth(struct mm_struct *mm, bool fullmm)
 {
-	unsigned long pages;
+	unsigned long rss, swapped;
 
 	if (!ktask_enabled() || (!fullmm && !ktask_unmap_parts()))
 		return false;
@@ -450,8 +452,12 @@ static bool ktask_unmap_is_worth(struct mm_struct *mm, bool fullmm)
 	if (ktask_eager())
 		return true;
 
-	pages = get_mm_rss(mm) + get_mm_counter(mm, MM_SWAPENTS);
-	return pages >= KTASK_UNMAP_FLOOR / PAGE_SIZE && ktask_available();
+	rss = get_mm_rss(mm);
+	swapped = get_mm_counter(mm, MM_SWAPENTS);
+	if (swapped > rss || (fullmm && mm_tlb_flush_nested(mm)))
+		return false;
+	return rss + swapped >= KTASK_UNMAP_FLOOR / PAGE_SIZE &&
+	       ktask_available();
 }
 
 /* Unmap the VMAs that concern the caller as a whole. */

@@ -102,13 +102,15 @@ struct ktask_node {
  * @kc_max_threads: threads that work on the task at once at most, the caller
  *	included; 0 for no limit
  * @kc_max_helpers: helpers that the task gets at most, those that have left
- *	included; 0 for no limit. With one nobody looks whether they gain
+ *	included, but for the ones that left to show whether they gain; 0 for no
+ *	limit
  * @kc_cost_units: units that took one thread about @kc_cost_ns nanoseconds, as
  *	far as the client knows, or 0: then the caller's first chunks tell, and
  *	helpers come after them
  * @kc_cost_ns: see there
- * @kc_uneven: what a chunk costs depends on what others put off: all of the caller's
- *	chunks together tell what helpers are worth, and none whether they gain
+ * @kc_uneven: what a chunk costs depends on what others put off: judge by many
+ *	whether helpers gain, and by all of the caller's chunks together what
+ *	they are worth
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
  *	work that has to be done before the caller can die: that keeps its
  *	helpers

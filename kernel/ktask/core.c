@@ -290,17 +290,10 @@ static void ktask_used_since(const struct ktask_used *start,
 	used->sleeps = current->nvcsw - start->sleeps;
 }
 
-/*
- * Is it the core that finds out whether helpers gain? It has all of them leave to see
- * what units cost without, so not where others may not come in their place. And
- * chunks have to tell what units cost.
- */
+/* Is it the core that finds out whether helpers gain? */
 static bool ktask_is_judged(struct ktask_job *job)
 {
-	struct ktask_ctl *ctl = job->ctl;
-
-	return !ctl->kc_cost_units && !ctl->kc_max_helpers && !ctl->kc_uneven &&
-	       !ktask_eager();
+	return !job->ctl->kc_cost_units && !ktask_eager();
 }
 
 /* The caller has done a chunk: are helpers worth taking on, and how many? */
@@ -370,12 +363,16 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 	return kn;
 }
 
-/* Has a task had as many helpers as its client wants for it in all? */
+/*
+ * Has a task had as many helpers as its client wants for it in all? Others may come
+ * for those that left to show whether they gain.
+ */
 static bool ktask_had_all(struct ktask_job *job)
 {
 	unsigned int in_all = job->ctl->kc_max_helpers;
 
-	return in_all && job->loan.stats[KTASK_STAT_HELPERS] >= in_all;
+	return in_all && job->loan.stats[KTASK_STAT_HELPERS] >=
+			 (u64)in_all + READ_ONCE(job->loan.sent_away);
 }
 
 /* How many helpers is the rest of a task worth? */
@@ -400,7 +397,7 @@ static void ktask_recruit(struct ktask_job *job)
 {
 	unsigned int gain = job->loan.max_helpers, want;
 
-	if (!job->max_helpers || ktask_had_all(job) || READ_ONCE(job->error))
+	if (!job->max_helpers || READ_ONCE(job->error))
 		return;
 
 	/* Those that came first may have left little, or nothing. */
@@ -632,7 +629,7 @@ static void ktask_job_init(struct ktask_job *job, struct ktask_node *nodes,
 	spin_lock_init(&job->lock);
 	lockdep_init_map(&job->lockdep_map, name, key, 0);
 	ktask_loan_init(&job->loan, ctl->kc_mm, ktask_help, job);
-	ktask_gain_init(&job->gain);
+	ktask_gain_init(&job->gain, ctl->kc_uneven);
 	if (ktask_is_judged(job))
 		job->loan.max_helpers = job->gain.max_helpers;
 	job->loan.killable = ctl->kc_killable;

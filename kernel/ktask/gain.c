@@ -25,6 +25,9 @@
  * core, or with one memory bus, slow each other down by half is no reason to send
  * one away. Preemption is not CPU time.
  *
+ * Chunks that are uneven say something only where there are many. There helpers
+ * come first, and what units cost without them is found out if a task takes long.
+ *
  * All of this is the caller's own and needs no lock. Clients that state what units
  * cost judge for themselves.
  */
@@ -33,6 +36,9 @@
 #include <linux/minmax.h>
 
 #include "gain.h"
+
+/* What a sample takes where a chunk costs something for those before it */
+#define KTASK_GAIN_UNEVEN_NS	20000000ULL
 
 /* So many samples in a row raise a suspicion. */
 #define KTASK_GAIN_SUSPICIOUS	3
@@ -61,12 +67,16 @@
 /**
  * ktask_gain_init - nothing is known yet
  * @gain: what to initialise
+ * @uneven: chunks cost something else than their units do
  */
-void ktask_gain_init(struct ktask_gain *gain)
+void ktask_gain_init(struct ktask_gain *gain, bool uneven)
 {
 	*gain = (struct ktask_gain) {
-		.trusted = KTASK_GAIN_FIRST,
-		.checks = KTASK_GAIN_CHECKS,
+		.max_helpers = uneven ? INT_MAX : 0,
+		.trusted = uneven ? INT_MAX : KTASK_GAIN_FIRST,
+		.sample_ns = uneven ? KTASK_GAIN_UNEVEN_NS :
+				      KTASK_GAIN_SAMPLE_NS,
+		.checks = uneven ? 0 : KTASK_GAIN_CHECKS,
 		.patience = KTASK_GAIN_PATIENCE,
 		.next_pause = KTASK_GAIN_PAUSE_MIN,
 	};
@@ -187,6 +197,12 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 	/* Fewer helpers than there might be are no new reason for any doubt. */
 	if (gain->pause)
 		return;
+	if (!gain->own) {
+		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
+			ktask_gain_look(gain, cost, helpers);
+		return;
+	}
+
 	if (!ktask_gain_costs_more(cost, gain->own)) {
 		gain->nr_high = 0;
 		ktask_gain_grow(gain, helpers);
@@ -241,7 +257,7 @@ void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 	gain->units += min(units, U64_MAX - gain->units);
 	gain->ns += ns;
 	gain->helper_ns += ns * helpers;
-	if (gain->ns < KTASK_GAIN_SAMPLE_NS)
+	if (gain->ns < gain->sample_ns)
 		return;
 
 	/* Never 0: that would mean that nothing is known. */

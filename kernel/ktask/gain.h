@@ -16,6 +16,7 @@
  * struct ktask_gain - what a caller has learned about its helpers
  * @max_helpers: helpers that it may have
  * @trusted: helpers that it may have again when a check or a pause ends
+ * @sample_ns: time that a sample takes, in nanoseconds
  * @own: what a unit costs without helpers; 0 if that is not known
  * @last: what it cost in the last sample without; 0 before the first
  * @high: the least of the last costs with helpers that were suspiciously high
@@ -35,6 +36,7 @@
 struct ktask_gain {
 	unsigned int	max_helpers;
 	unsigned int	trusted;
+	u64		sample_ns;
 	u64		own;
 	u64		last;
 	u64		high;
@@ -50,7 +52,7 @@ struct ktask_gain {
 	u64		helper_ns;
 };
 
-void ktask_gain_init(struct ktask_gain *gain);
+void ktask_gain_init(struct ktask_gain *gain, bool uneven);
 void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		    unsigned int helpers);
 

@@ -897,6 +897,8 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 	ktask_trace_cancel(loan, helper->task, limit);
 	guard(spinlock)(&loan->lock);
 	loan->stats[KTASK_STAT_CANCELLED]++;
+	if (limit == KTASK_LIMIT_GAIN)
+		WRITE_ONCE(loan->sent_away, loan->sent_away + 1);
 	return false;
 }
 

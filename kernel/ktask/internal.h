@@ -144,9 +144,10 @@ struct ktask_owed {
  * @nr: helpers on loan
  * @leaving: those of them that found they are too many
  * @max_helpers: no more of them make the task faster; the caller writes it
+ * @sent_away: helpers that have left for that
  * @killable: helpers are killed with the caller; set by whoever wants that
  * @killed: that was done; the caller's
- * @lock: protects @helpers, @waiting, @stats and @owed
+ * @lock: protects @helpers, @waiting, @sent_away, @stats and @owed
  * @helpers: on loan, the one lent first comes first
  * @waiting: the caller sleeps until @helpers is empty
  * @refused: bit mask of limits that have refused a helper; the caller's
@@ -172,6 +173,7 @@ struct ktask_loan {
 	atomic_t		nr;
 	atomic_t		leaving;
 	unsigned int		max_helpers;
+	unsigned int		sent_away;
 	bool			killable;
 	bool			killed;
 	spinlock_t		lock;	/* see above */

@@ -912,6 +912,44 @@ static void test_max_helpers(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, test_comes_again(test, 1, 5));
 }
 
+static int test_look_thread(void *start, void *end, void *arg)
+{
+	struct test_stay *s = arg;
+
+	if (current != s->caller) {
+		atomic_inc(&s->calls);
+		do {
+			test_busy(50 * (end - start));
+		} while (ktask_next_chunk(&start, &end));
+		return 0;
+	}
+
+	test_busy(50 * (end - start));
+	if (atomic_read(&s->calls) > 1)
+		return -ECANCELED;
+	return s->patience-- ? 0 : -ETIME;
+}
+
+/* Who leaves for the caller to see what units cost without does not count. */
+static void test_max_helpers_look(struct kunit *test)
+{
+	struct test_stay s = { .caller = current };
+	DEFINE_KTASK_CTL(ctl, test_look_thread, &s, 1);
+	int tries = 10, error;
+
+	test_needs_helpers(test, 1);
+	if (ktask_eager())
+		kunit_skip(test, "nobody looks with ktask.eager");
+	ktask_ctl_set_max_helpers(&ctl, 1);
+	ctl.kc_max_chunk_size = 4;
+	do {
+		atomic_set(&s.calls, 0);
+		s.patience = 1000;
+		error = ktask_run(NULL, SIZE_MAX, &ctl);
+	} while (error == -ETIME && --tries);
+	KUNIT_EXPECT_EQ(test, error, -ECANCELED);
+}
+
 /* A task whose positions are the items of a list */
 struct test_item {
 	struct test_item	*next;
@@ -1376,6 +1414,7 @@ static struct kunit_case ktask_core_cases[] = {
 	KUNIT_CASE(test_max_chunk),
 	KUNIT_CASE(test_max_threads),
 	KUNIT_CASE(test_max_helpers),
+	KUNIT_CASE(test_max_helpers_look),
 	KUNIT_CASE(test_known_cost),
 	KUNIT_CASE(test_system_limit),
 	KUNIT_CASE(test_gain),

@@ -28,7 +28,7 @@ struct sim {
 static void sim_init(struct sim *s, unsigned int cpus)
 {
 	*s = (struct sim){ .cpus = cpus };
-	ktask_gain_init(&s->gain);
+	ktask_gain_init(&s->gain, false);
 }
 
 static unsigned int sim_allowed(const struct sim *s)
@@ -338,7 +338,7 @@ static void least_suspicious(void)
 {
 	struct ktask_gain gain;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, 1, 10 * MSEC, 0);
 	ktask_gain_add(&gain, 1, 10 * MSEC, 0);
 	ktask_gain_add(&gain, 1, 20 * MSEC, 1);
@@ -355,14 +355,14 @@ static void dear_at_first(void)
 {
 	struct ktask_gain gain;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, 1, 5 * MSEC, 0);
 	check_eq(gain.max_helpers, 0, "after one");
 	ktask_gain_add(&gain, 1, MSEC, 0);
 	check_eq(gain.max_helpers, 3, "after two");
 	check_eq(gain.own, MSEC << 10, "the cheaper");
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, 1, MSEC, 0);
 	ktask_gain_add(&gain, 1, 5 * MSEC, 0);
 	check_eq(gain.own, MSEC << 10, "the cheaper, which was the first");
@@ -394,7 +394,7 @@ static void helper_that_stays(void)
 	struct ktask_gain gain;
 	int i, chunks = 0;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, 1, MSEC, 0);
 	ktask_gain_add(&gain, 1, MSEC, 0);
 	for (i = 0; gain.max_helpers && i < 10; i++)
@@ -457,7 +457,7 @@ static void short_chunks(void)
 	struct ktask_gain gain;
 	int i;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	for (i = 0; i < 15; i++)
 		ktask_gain_add(&gain, 1, MSEC / 100, 0);
 	ktask_gain_add(&gain, 1, MSEC / 100, 1);
@@ -476,7 +476,7 @@ static void helpers_in_turn(void)
 	struct ktask_gain gain;
 	int i;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, 100, MSEC, 0);
 	ktask_gain_add(&gain, 100, MSEC, 0);
 	for (i = 0; gain.max_helpers && i < 20; i++)
@@ -488,12 +488,37 @@ static void helpers_in_turn(void)
 	check_eq(gain.max_helpers, 0, "four to five threads do the work of one");
 }
 
+/* Uneven chunks have helpers first. A long task under one lock loses them. */
+static void uneven_chunks(void)
+{
+	struct sim s = { .cpus = 2, .helpers = 1 };
+	struct ktask_gain gain;
+	int i;
+
+	ktask_gain_init(&s.gain, true);
+	for (i = 0; i < 100; i++)
+		sim_chunk(&s, i % 10 ? MSEC : 19 * MSEC);
+	check_eq(s.alone, 0, "alone");
+	for (i = 0; i < 1000; i++)
+		sim_chunk(&s, MSEC * (1 + s.helpers));
+	check(s.helped < 300, "helped %u", s.helped);
+
+	/* To look is no suspicion, if a helper stays meanwhile. */
+	ktask_gain_init(&gain, true);
+	for (i = 0; gain.max_helpers && i < 100; i++)
+		ktask_gain_add(&gain, 20, 20 * MSEC, 15);
+	check_eq(gain.max_helpers, 0, "a look");
+	for (i = 0; !gain.max_helpers && i < 100; i++)
+		ktask_gain_add(&gain, 20, 20 * MSEC, 1);
+	check_eq(gain.max_helpers, INT_MAX, "all are back");
+}
+
 static void extremes(void)
 {
 	struct ktask_gain gain;
 	int i;
 
-	ktask_gain_init(&gain);
+	ktask_gain_init(&gain, false);
 	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
 	ktask_gain_add(&gain, U64_MAX / 2, MSEC, 0);
 	check(gain.own, "a unit that costs nothing");
@@ -535,6 +560,7 @@ static const struct test_case cases[] = {
 	{ "gain: a busy host", busy_host },
 	{ "gain: short chunks", short_chunks },
 	{ "gain: helpers that take turns", helpers_in_turn },
+	{ "gain: uneven chunks", uneven_chunks },
 	{ "gain: extremes", extremes },
 };
 

@@ -122,19 +122,22 @@ static int count(void *arg)
 {
 	struct result *result = arg;
 	const struct job *job = result->job;
-	int i;
+	int i, counted = 0;
 
 	start_threads(job->others);
+	result->shootdowns = 0;
 	result->preempted = true;
 	/*
 	 * None is to be left but by chance: a caller that waits for helpers wakes up now
 	 * and then, and one of them may flush just then.
 	 */
-	for (i = 0; i < REPEATS || (job->others == ASLEEP && i < MAX_REPEATS &&
-				    result->shootdowns); i++) {
+	for (i = 0; i < MAX_REPEATS && (counted < REPEATS ||
+					(job->others == ASLEEP &&
+					 result->shootdowns)); i++) {
 		char *base = map_aligned(SIZE, 0, PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		long before, times;
+		bool preempted;
 
 		if (!EXPECT(base))
 			return KSFT_FAIL;
@@ -148,12 +151,15 @@ static int count(void *arg)
 		before = shootdowns();
 		tear_down(job, base);
 		before = shootdowns() - before;
-		if (!i || before < result->shootdowns)
-			result->shootdowns = before;
-		if (preemptions() == times)
-			result->preempted = false;
+		preempted = preemptions() != times;
 		result->calls = i + 1;
 		munmap(base, SIZE);
+		/* A busy thread whose CPU a kernel thread has just now is not told. */
+		if (!before && job->others != ASLEEP)
+			continue;
+		if (!counted++ || before < result->shootdowns)
+			result->shootdowns = before;
+		result->preempted &= preempted;
 	}
 	return failures ? KSFT_FAIL : KSFT_PASS;
 }
