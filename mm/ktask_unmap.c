@@ -329,7 +329,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * sizes, and at most twice as many interrupts. Nobody looks how much is mapped below
  * a PMD, or whether in folios, of which a gather has room for more: then there is one
  * interrupt more per helper. And helpers flush more often where freeing takes so long
- * that ktask_unmap_put_off_much() bounds it.
+ * that ktask_unmap_put_off_much() bounds it. Those that are sent away to see whether
+ * they gain, and come again, flush once more each time; gathers get full more often.
  */
 static bool ktask_unmap_threads(struct ktask_unmap *unmap,
 				const struct ktask_unmap_cursor *counted)
@@ -338,6 +339,7 @@ static bool ktask_unmap_threads(struct ktask_unmap *unmap,
 	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
 	unsigned long rss = get_mm_rss(mm);
 	unsigned long pages = min(rss, counted->bytes / PAGE_SIZE);
+	bool private = ktask_unmap_stays_private(unmap);
 	unsigned long small, entries;
 
 	if (ktask_eager())
@@ -345,9 +347,9 @@ static bool ktask_unmap_threads(struct ktask_unmap *unmap,
 	if (counted->bytes < KTASK_UNMAP_FLOOR)
 		return false;
 	if (swapped >= max(KTASK_UNMAP_FLOOR / PAGE_SIZE,
-			   pages / KTASK_UNMAP_SWAPPED_MANY))
+			   (private ? rss : pages) / KTASK_UNMAP_SWAPPED_MANY))
 		unmap->max_threads = KTASK_UNMAP_SWAP_THREADS;
-	if (ktask_unmap_stays_private(unmap))
+	if (private)
 		return true;
 	if (!ktask_unmap_is_private(unmap) &&
 	    swapped > pages / KTASK_UNMAP_SWAPPED)

@@ -92,8 +92,8 @@ bool ktask_enabled(void)
  *
  * For clients that do something else where they will have none: with ktask
  * switched off, with a cpu.ktask.max of 0 somewhere above, with one CPU or less
- * by affinity, cpuset or cpu.max, and within another task. The answer may
- * change at any time.
+ * by affinity, cpuset or cpu.max, in a class other than the fair one, and within
+ * another task. The answer may change at any time.
  *
  * Context: any, but for hard interrupts.
  *

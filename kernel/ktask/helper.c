@@ -881,10 +881,10 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
  * @helper: current's
  *
  * Return: false if it has to leave: because its caller has moved to another
- * cgroup, to other CPUs or to other memory nodes, a cap was lowered below what
- * is on loan, the caller's CPUs or quota have shrunk, what is left of the quota
- * is the caller's to use, the cgroup's own threads need the CPUs, or somebody
- * else has less of a cap or of the pool.
+ * cgroup, to other CPUs, to other memory nodes or to another scheduling class, a
+ * cap was lowered below what is on loan, the caller's CPUs or quota have shrunk,
+ * what is left of the quota is the caller's to use, the cgroup's own threads need
+ * the CPUs, somebody else has less of a cap or of the pool, or there is no gain.
  */
 bool ktask_helper_may_stay(struct ktask_helper *helper)
 {

@@ -924,7 +924,8 @@ static int test_look_thread(void *start, void *end, void *arg)
 		return 0;
 	}
 
-	test_busy(50 * (end - start));
+	/* So much longer that it does not look like a host that is busy now and then */
+	test_busy((ktask_nr_helpers() ? 1000 : 50) * (end - start));
 	if (atomic_read(&s->calls) > 1)
 		return -ECANCELED;
 	return s->patience-- ? 0 : -ETIME;
@@ -947,6 +948,8 @@ static void test_max_helpers_look(struct kunit *test)
 		s.patience = 1000;
 		error = ktask_run(NULL, SIZE_MAX, &ctl);
 	} while (error == -ETIME && --tries);
+	if (!atomic_read(&s.calls))
+		kunit_skip(test, "no helper came while the caller was at work");
 	KUNIT_EXPECT_EQ(test, error, -ECANCELED);
 }
 
