@@ -22,7 +22,7 @@
  * - A page is freed after the TLB was flushed. Each thread has an mmu_gather of
  *   its own, which flushes what it has cleared before it frees it. Stock has one,
  *   so there may be more pages that are unmapped and not free yet, and more
- *   flushes: see ktask_unmap_is_private() and ktask_unmap_threads().
+ *   flushes: see ktask_unmap_is_private() and ktask_unmap_set_limits().
  * - Who else zaps pages of the range meanwhile, as MADV_DONTNEED may, and has not
  *   flushed yet, is noticed at the end, by the caller's tlb_finish_mmu().
  * - Page tables are freed after all that, with the caller's gather, when no
@@ -76,7 +76,7 @@
 
 /*
  * So large a part of the pages may be in swap where ktask takes long to find out
- * whether helpers gain: see ktask_unmap_threads().
+ * whether helpers gain: see ktask_unmap_set_limits().
  */
 #define KTASK_UNMAP_SWAPPED	8
 
@@ -312,8 +312,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
 }
 
 /*
- * How many threads may unmap what was counted? Returns false if it is left to the
- * stock path.
+ * Set how many threads may unmap what was counted. Returns false if it is left to
+ * the stock path.
  *
  * Swap entries are freed under locks of the swap device and of what lies below
  * it: with zram two threads took 63 % more CPU time to be 13 % faster. Where such
@@ -332,8 +332,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * that ktask_unmap_put_off_much() bounds it. Those that are sent away to see whether
  * they gain, and come again, flush once more each time; gathers get full more often.
  */
-static bool ktask_unmap_threads(struct ktask_unmap *unmap,
-				const struct ktask_unmap_cursor *counted)
+static bool ktask_unmap_set_limits(struct ktask_unmap *unmap,
+				   const struct ktask_unmap_cursor *counted)
 {
 	struct mm_struct *mm = unmap->range.mm;
 	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
@@ -439,7 +439,7 @@ static bool ktask_unmap_parts(void)
 
 /*
  * Is there enough memory for a task, and may the caller have helpers for it? Not
- * where swap entries are the larger part: see ktask_unmap_threads().
+ * where swap entries are the larger part: see ktask_unmap_set_limits().
  *
  * Of a process that ends, who has a gather besides the caller is the OOM reaper or
  * process_mrelease(). It walks the same tables, and is a second thread already.
@@ -527,7 +527,7 @@ bool __ktask_unmap_vmas(struct mmu_gather *tlb, const struct ma_state *mas,
 		return false;
 	serial = ktask_unmap_collect(&unmap.range, *mas, vma, tree_end,
 				     &counted, &uncounted);
-	if (!ktask_unmap_threads(&unmap, &counted))
+	if (!ktask_unmap_set_limits(&unmap, &counted))
 		return false;
 
 	if (serial)
@@ -577,7 +577,7 @@ bool __ktask_dontneed_vma(struct vm_area_struct *vma, unsigned long start,
 	if (ktask_unmap_serial(vma) || !ktask_unmap_is_worth(vma->vm_mm, false))
 		return false;
 	ktask_unmap_count(&unmap.range, &counted, start, end);
-	if (!ktask_unmap_threads(&unmap, &counted))
+	if (!ktask_unmap_set_limits(&unmap, &counted))
 		return false;
 
 	lru_add_drain();

@@ -687,9 +687,13 @@ static bool ktask_helper_set_fair(struct task_struct *helper)
 static void ktask_helper_renice(struct ktask_helper *helper)
 {
 	int prio = max(current->prio, 0);
+	bool lent;
 
-	if (rt_prio(prio) ? !ktask_helper_set_fifo(helper->task, prio) :
-			    !ktask_helper_set_fair(helper->task))
+	if (rt_prio(prio))
+		lent = ktask_helper_set_fifo(helper->task, prio);
+	else
+		lent = ktask_helper_set_fair(helper->task);
+	if (!lent)
 		return;
 
 	helper->loan->stats[KTASK_STAT_RENICED]++;

@@ -364,9 +364,8 @@ static int test_ktask_stat(const char *root)
 		"tasks", "serial_tasks", "helpers_lent", "refused_cpus",
 		"refused_cpu_max", "refused_quota", "refused_ktask_max",
 		"refused_system", "refused_class", "refused_busy",
-		"refused_share",
-		"refused_pool", "refused_gain", "cancelled", "reniced",
-		"chunks", "helper_usec",
+		"refused_share", "refused_pool", "refused_gain", "cancelled",
+		"reniced", "chunks", "helper_usec",
 	};
 	const char *parent = make_cgroup(root, "ktask_stat", true);
 	const char *child = make_cgroup(parent, "child", false);

@@ -1069,8 +1069,7 @@ static int numbers_agree(const void *unused)
 		"tasks", "serial_tasks", "helpers_lent", "refused_cpus",
 		"refused_cpu_max", "refused_quota", "refused_ktask_max",
 		"refused_system", "refused_class", "refused_pool", "cancelled",
-		"reniced",
-		"chunks",
+		"reniced", "chunks",
 	};
 	long tasks = stat_of(0, "tasks"), lent = stat_of(0, "helpers_lent");
 	long serial = stat_of(0, "serial_tasks");
