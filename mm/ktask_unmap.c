@@ -234,13 +234,43 @@ static bool ktask_unmap_writes(void)
 	return want_init_on_free() || page_poisoning_enabled_static();
 }
 
+/* How many bytes freeing what a gather has may free: folios are freed as a whole. */
+static size_t ktask_unmap_gathered(const struct mmu_gather *tlb)
+{
+	const struct mmu_gather_batch *batch;
+	struct folio *folio, *last = NULL;
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (batch = &tlb->local; batch && batch->nr; batch = batch->next) {
+		for (i = 0; i < batch->nr; i++) {
+			struct encoded_page *page = batch->encoded_pages[i];
+
+			/* Then the next entry is a number. */
+			if (encoded_page_flags(page) & ENCODED_PAGE_BIT_NR_PAGES_NEXT)
+				i++;
+			folio = page_folio(encoded_page_ptr(page));
+			if (folio != last)
+				bytes += folio_size(folio);
+			last = folio;
+		}
+	}
+	return bytes;
+}
+
 /*
  * Has a helper put off so much that it would be kept for too long? A gather may
  * have 19 GiB of huge pages, and where pages are written over that takes seconds.
+ * Of the addresses in @put_off there may be little that has pages: then that becomes
+ * what has been gathered.
  */
-static bool ktask_unmap_put_off_much(size_t bytes)
+static bool ktask_unmap_put_off_much(const struct mmu_gather *tlb, size_t *put_off)
 {
-	return bytes >= KTASK_UNMAP_PUT_OFF_MAX && ktask_unmap_writes();
+	if (*put_off < KTASK_UNMAP_PUT_OFF_MAX || !ktask_unmap_writes())
+		return false;
+
+	*put_off = ktask_unmap_gathered(tlb);
+	return *put_off >= KTASK_UNMAP_PUT_OFF_MAX;
 }
 
 /* The caller's chunks. What its gather has in the end is flushed as ever. */
@@ -289,7 +319,7 @@ static void ktask_unmap_by_helper(const struct ktask_unmap *unmap, void *start,
 				  (unsigned long)end);
 		put_off += end - start;
 		if (ktask_unmap_is_private(unmap) ||
-		    ktask_unmap_put_off_much(put_off)) {
+		    ktask_unmap_put_off_much(&tlb, &put_off)) {
 			tlb_flush_mmu(&tlb);
 			put_off = 0;
 		}

@@ -20,6 +20,9 @@
 
 /* Several times as many small pages as a gather has room for */
 #define SIZE		MIB(256)
+/* Little more than that in so much that it has many page tables */
+#define SPARSE_SIZE	MIB(8192)
+#define SPARSE_PAGES	3	/* in each table */
 #define REPEATS		3
 #define MAX_REPEATS	12
 
@@ -30,8 +33,14 @@ enum others {
 	ASLEEP,		/* likewise, woken before each call */
 };
 
+enum pages {
+	SMALL,
+	HUGE,
+	SPARSE,		/* small ones, few of them in each page table */
+};
+
 struct job {
-	bool		huge;
+	enum pages	pages;
 	bool		munmap;
 	enum others	others;
 };
@@ -110,12 +119,36 @@ static long preemptions(void)
 	return usage.ru_nivcsw;
 }
 
+static size_t size_of(const struct job *job)
+{
+	return job->pages == SPARSE ? SPARSE_SIZE : SIZE;
+}
+
+static char *map_pages(const struct job *job)
+{
+	char *base = map_aligned(size_of(job), 0, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	char *table;
+
+	if (!EXPECT(base))
+		return NULL;
+	madvise(base, size_of(job),
+		job->pages == HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	if (job->pages == SPARSE) {
+		for (table = base; table < base + SPARSE_SIZE; table += PMD_BYTES)
+			memset(table, 1, SPARSE_PAGES * PAGE);
+	} else {
+		memset(base, 1, SIZE);
+	}
+	return base;
+}
+
 static void tear_down(const struct job *job, char *base)
 {
 	if (job->munmap)
-		EXPECT(!munmap(base, SIZE));
+		EXPECT(!munmap(base, size_of(job)));
 	else
-		EXPECT(!madvise(base, SIZE, MADV_DONTNEED));
+		EXPECT(!madvise(base, size_of(job), MADV_DONTNEED));
 }
 
 static int count(void *arg)
@@ -134,15 +167,12 @@ static int count(void *arg)
 	for (i = 0; i < MAX_REPEATS && (counted < REPEATS ||
 					(job->others == ASLEEP &&
 					 result->shootdowns)); i++) {
-		char *base = map_aligned(SIZE, 0, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		char *base = map_pages(job);
 		long before, times;
 		bool preempted;
 
-		if (!EXPECT(base))
+		if (!base)
 			return KSFT_FAIL;
-		madvise(base, SIZE, job->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-		memset(base, 1, SIZE);
 		if (job->others == ASLEEP) {
 			pthread_barrier_wait(&awake);
 			usleep(10000);
@@ -153,7 +183,7 @@ static int count(void *arg)
 		before = shootdowns() - before;
 		preempted = preemptions() != times;
 		result->calls = i + 1;
-		munmap(base, SIZE);
+		munmap(base, size_of(job));
 		/* A busy thread whose CPU a kernel thread has just now is not told. */
 		if (!before && job->others != ASLEEP)
 			continue;
@@ -210,19 +240,21 @@ static int flushes(const void *arg)
 	return failures ? KSFT_FAIL : KSFT_PASS;
 }
 
-#define JOB(h, m, o)	(&(const struct job){ .huge = h, .munmap = m, .others = o })
-#define F(n, h, m, o)	{ .fn = flushes, .name = n, .arg = JOB(h, m, o) }
+#define JOB(p, m, o)	(&(const struct job){ .pages = p, .munmap = m, .others = o })
+#define F(n, p, m, o)	{ .fn = flushes, .name = n, .arg = JOB(p, m, o) }
 
 static const struct test tests[] = {
-	F("pages_dontneed_one_busy", false, false, ONE_BUSY),
-	F("pages_dontneed_all_busy", false, false, ALL_BUSY),
-	F("pages_dontneed_asleep", false, false, ASLEEP),
-	F("pages_munmap_one_busy", false, true, ONE_BUSY),
-	F("pages_munmap_all_busy", false, true, ALL_BUSY),
-	F("huge_dontneed_one_busy", true, false, ONE_BUSY),
-	F("huge_dontneed_all_busy", true, false, ALL_BUSY),
-	F("huge_munmap_one_busy", true, true, ONE_BUSY),
-	F("huge_munmap_all_busy", true, true, ALL_BUSY),
+	F("pages_dontneed_one_busy", SMALL, false, ONE_BUSY),
+	F("pages_dontneed_all_busy", SMALL, false, ALL_BUSY),
+	F("pages_dontneed_asleep", SMALL, false, ASLEEP),
+	F("pages_munmap_one_busy", SMALL, true, ONE_BUSY),
+	F("pages_munmap_all_busy", SMALL, true, ALL_BUSY),
+	F("huge_dontneed_one_busy", HUGE, false, ONE_BUSY),
+	F("huge_dontneed_all_busy", HUGE, false, ALL_BUSY),
+	F("huge_munmap_one_busy", HUGE, true, ONE_BUSY),
+	F("huge_munmap_all_busy", HUGE, true, ALL_BUSY),
+	F("sparse_dontneed_one_busy", SPARSE, false, ONE_BUSY),
+	F("sparse_munmap_one_busy", SPARSE, true, ONE_BUSY),
 };
 
 int main(int argc, char **argv)
