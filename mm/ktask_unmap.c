@@ -80,9 +80,12 @@
  */
 #define KTASK_UNMAP_SWAPPED	8
 
-/* Where so large a part is, or more, few threads find that out, the caller among them. */
-#define KTASK_UNMAP_SWAPPED_MANY	64
-#define KTASK_UNMAP_SWAP_THREADS	4U
+/*
+ * Until ktask has found that out, threads may wait for each other for as long as so
+ * large a part of the pages would take if it were in swap. So few may always work.
+ */
+#define KTASK_UNMAP_SWAP_WAITS	16
+#define KTASK_UNMAP_SWAP_THREADS	4UL
 
 /**
  * struct ktask_unmap - the job
@@ -350,8 +353,8 @@ static int ktask_unmap_chunks(void *start, void *end, void *arg)
  * entries are the smaller part, ktask finds out whether helpers gain. Where chunks do
  * not cost what they cost that takes long, so there they have to be few. How many of
  * them are in the range, and where, nobody knows. Until it is found out that threads
- * wait for each other there, each takes as long as all of them: so if there may be
- * many entries there are few threads.
+ * wait for each other there, each takes as long as all of them: so the more entries
+ * there may be, the fewer threads.
  *
  * Each helper flushes once more than the caller alone would. Where other CPUs use
  * the address space that interrupts them all. So if there may be such, or devices,
@@ -369,17 +372,16 @@ static bool ktask_unmap_set_limits(struct ktask_unmap *unmap,
 	unsigned long swapped = get_mm_counter(mm, MM_SWAPENTS);
 	unsigned long rss = get_mm_rss(mm);
 	unsigned long pages = min(rss, counted->bytes / PAGE_SIZE);
-	bool private = ktask_unmap_stays_private(unmap);
 	unsigned long small, entries;
 
 	if (ktask_eager())
 		return true;
 	if (counted->bytes < KTASK_UNMAP_FLOOR)
 		return false;
-	if (swapped >= max(KTASK_UNMAP_FLOOR / PAGE_SIZE,
-			   (private ? rss : pages) / KTASK_UNMAP_SWAPPED_MANY))
-		unmap->max_threads = KTASK_UNMAP_SWAP_THREADS;
-	if (private)
+	if (swapped)
+		unmap->max_threads = clamp(pages / swapped / KTASK_UNMAP_SWAP_WAITS,
+					   KTASK_UNMAP_SWAP_THREADS, UINT_MAX);
+	if (ktask_unmap_stays_private(unmap))
 		return true;
 	if (!ktask_unmap_is_private(unmap) &&
 	    swapped > pages / KTASK_UNMAP_SWAPPED)
