@@ -1296,13 +1296,14 @@ static int stay_as_fifo(long cpu)
 #define MAX_HOGS	8
 
 /*
- * Real-time threads take the CPUs of helpers in the middle of a teardown. Their
- * caller ends it, and waits for them: then they have its CPU.
+ * Real-time threads take the CPUs of helpers in the middle of a teardown of @mib,
+ * which is made more where that has ended by then. Their caller ends it, and waits for
+ * them: then they have its CPU.
  */
 static bool caught_starving(const char *cg, struct worker *worker,
-			    struct worker **hogs, int nr_hogs, long mib)
+			    struct worker **hogs, int nr_hogs, long *mib)
 {
-	bool caught = catch_teardown(worker, cg, mib, 1);
+	bool caught = catch_teardown(worker, cg, *mib, 1);
 	static struct helper helpers[MAX_HELPERS];
 	int nr = read_helpers(helpers), i;
 
@@ -1318,6 +1319,8 @@ static bool caught_starving(const char *cg, struct worker *worker,
 		if (at < 0)
 			tell_to_stop(hogs[i]);
 	}
+	if (!tearing_down(worker) && *mib < LONG_MIB_MAX)
+		*mib *= 2;
 	EXPECT(!get_result(worker));
 	caught &= traced(worker->pid, "ktask_fetch:") > 0;
 	for (i = 0; i < nr_hogs; i++)
@@ -1329,6 +1332,7 @@ static int test_ktask_starved(const char *root)
 {
 	const char *cg = make_cgroup(root, "ktask_starved", false);
 	struct worker *worker = start_worker(cg), *hogs[MAX_HOGS];
+	long mib = LONG_MIB_MIN;
 	bool caught = false;
 	int nr, try;
 
@@ -1342,8 +1346,7 @@ static int test_ktask_starved(const char *root)
 		EXPECT(!order(hogs[nr], stay_as_fifo, nr + 1));
 	}
 	for (try = 0; try < 100 && !caught && !failures; try++)
-		caught = caught_starving(cg, worker, hogs, nr,
-					 LONG_MIB_MIN << (2 + try % 5));
+		caught = caught_starving(cg, worker, hogs, nr, &mib);
 	EXPECT(caught);
 	ksft_print_msg("at teardown %d\n", try);
 	trace_end();
