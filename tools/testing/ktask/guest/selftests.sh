@@ -70,8 +70,13 @@ while IFS=': ' read -r collection program arguments; do
 	status=$?
 	# On a line of its own, though the program may have ended within one.
 	printf '\n# ktask-program: end %s %s\n' "$collection/$program" "$status"
-	# What it left running would hold devices and memory that the next needs.
+	# What it left running would hold devices and memory that the next needs, and
+	# does so until all of that is freed.
 	pkill -KILL -s "$!"
+	for ((i = 0; i < 600; i++)); do
+		pgrep -s "$!" >/dev/null || break
+		sleep 0.1
+	done
 	after_program "$collection/$program"
 done <run
 exit 0
