@@ -123,8 +123,8 @@ static void *ktask_unmap_iter(void *position, size_t nsteps, void *arg)
 }
 
 /*
- * May the caller's CPU stop using the address space? Only x86 has leave_mm(), and
- * segments of an LDT would not be reloaded.
+ * May the caller's CPU stop using the address space? Only x86, which has leave_mm(),
+ * leaves such a CPU alone; and segments of an LDT would not be reloaded.
  */
 static bool ktask_unmap_can_leave_mm(struct mm_struct *mm)
 {
@@ -146,8 +146,8 @@ static bool ktask_unmap_can_leave_mm(struct mm_struct *mm)
  * Only while there are helpers: whoever samples the caller's user stack, or reads
  * its memory without faulting, does not get it meanwhile.
  *
- * Being lazy alone would not do: an NMI that looks at user memory has to find that
- * it must not.
+ * Being lazy would not do, nor leave_mm(), for which the CPU has to be lazy first:
+ * an NMI that looks at user memory has to find that it must not.
  */
 static void ktask_unmap_leave_mm(struct mm_struct *mm)
 {
@@ -156,8 +156,7 @@ static void ktask_unmap_leave_mm(struct mm_struct *mm)
 		return;
 
 	guard(irq)();
-	enter_lazy_tlb(mm, current);
-	leave_mm();
+	switch_mm_irqs_off(mm, &init_mm, NULL);
 #endif
 }
 
@@ -198,15 +197,18 @@ static void ktask_unmap_chunk(struct mmu_gather *tlb,
 
 /*
  * Will nobody else use the address space for as long as the task takes, neither
- * another CPU nor a device, so that a flush concerns nobody?
+ * another CPU nor a device, so that a flush concerns nobody? At exit nobody does, but
+ * some architectures interrupt CPUs that did all the same.
  */
 static bool ktask_unmap_stays_private(const struct ktask_unmap *unmap)
 {
 	struct mm_struct *mm = unmap->range.mm;
 
-	return unmap->fullmm ||
-	       (atomic_read(&mm->mm_users) <= 1 && !mm_has_notifiers(mm) &&
-		ktask_unmap_can_leave_mm(mm));
+	if (unmap->fullmm)
+		return IS_ENABLED(CONFIG_X86) || IS_ENABLED(CONFIG_ARM64);
+
+	return atomic_read(&mm->mm_users) <= 1 && !mm_has_notifiers(mm) &&
+	       ktask_unmap_can_leave_mm(mm);
 }
 
 /*
@@ -237,7 +239,10 @@ static bool ktask_unmap_writes(void)
 	return want_init_on_free() || page_poisoning_enabled_static();
 }
 
-/* How many bytes freeing what a gather has may free: folios are freed as a whole. */
+/*
+ * How many bytes freeing what a gather has may write over: folios are freed as a
+ * whole, but not those of files, nor what others still map.
+ */
 static size_t ktask_unmap_gathered(const struct mmu_gather *tlb)
 {
 	const struct mmu_gather_batch *batch;
@@ -253,7 +258,8 @@ static size_t ktask_unmap_gathered(const struct mmu_gather *tlb)
 			if (encoded_page_flags(page) & ENCODED_PAGE_BIT_NR_PAGES_NEXT)
 				i++;
 			folio = page_folio(encoded_page_ptr(page));
-			if (folio != last)
+			if (folio != last && folio_test_anon(folio) &&
+			    !folio_mapped(folio))
 				bytes += folio_size(folio);
 			last = folio;
 		}

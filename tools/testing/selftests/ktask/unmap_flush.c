@@ -18,11 +18,18 @@
 
 #include "ktask_util.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
 /* Several times as many small pages as a gather has room for */
 #define SIZE		MIB(256)
 /* Little more than that in so much that it has many page tables */
 #define SPARSE_SIZE	MIB(8192)
 #define SPARSE_PAGES	3	/* in each table */
+/* Huge pages of a file, as often as it takes to be worth helpers */
+#define ALIAS		MIB(64)
+#define ALIASED_SIZE	(1024 * ALIAS)
 #define REPEATS		3
 #define MAX_REPEATS	12
 
@@ -37,6 +44,7 @@ enum pages {
 	SMALL,
 	HUGE,
 	SPARSE,		/* small ones, few of them in each page table */
+	ALIASED,	/* the same huge ones again and again: none is freed */
 };
 
 struct job {
@@ -121,7 +129,33 @@ static long preemptions(void)
 
 static size_t size_of(const struct job *job)
 {
-	return job->pages == SPARSE ? SPARSE_SIZE : SIZE;
+	switch (job->pages) {
+	case SPARSE:
+		return SPARSE_SIZE;
+	case ALIASED:
+		return ALIASED_SIZE;
+	default:
+		return SIZE;
+	}
+}
+
+/* Those after the first find huge pages, in whatever way the file got them. */
+static bool map_aliases(char *base)
+{
+	int fd = memfd_create("ktask", MFD_CLOEXEC);
+	size_t pos;
+
+	if (!EXPECT(fd >= 0 && !ftruncate(fd, ALIAS)))
+		return false;
+	for (pos = 0; pos < ALIASED_SIZE; pos += ALIAS) {
+		if (!EXPECT(mmap(base + pos, ALIAS, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) !=
+			    MAP_FAILED) ||
+		    !EXPECT(pos || !madvise(base, ALIAS, MADV_COLLAPSE)))
+			return false;
+	}
+	close(fd);
+	return true;
 }
 
 static char *map_pages(const struct job *job)
@@ -132,6 +166,8 @@ static char *map_pages(const struct job *job)
 
 	if (!EXPECT(base))
 		return NULL;
+	if (job->pages == ALIASED)
+		return map_aliases(base) ? base : NULL;
 	madvise(base, size_of(job),
 		job->pages == HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	if (job->pages == SPARSE) {
@@ -220,6 +256,9 @@ static int flushes(const void *arg)
 		return skip("nobody counts TLB shootdowns here");
 
 	result->job = arg;
+	if (result->job->pages == ALIASED &&
+	    access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		return skip("there are no huge pages here");
 	if (!count_in_box(result, false, &lent))
 		return KSFT_FAIL;
 	off = result->shootdowns;
@@ -255,6 +294,7 @@ static const struct test tests[] = {
 	F("huge_munmap_all_busy", HUGE, true, ALL_BUSY),
 	F("sparse_dontneed_one_busy", SPARSE, false, ONE_BUSY),
 	F("sparse_munmap_one_busy", SPARSE, true, ONE_BUSY),
+	F("aliases_munmap_one_busy", ALIASED, true, ONE_BUSY),
 };
 
 int main(int argc, char **argv)
