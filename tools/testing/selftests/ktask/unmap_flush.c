@@ -29,7 +29,7 @@
 #define SPARSE_PAGES	3	/* in each table */
 /* Huge pages of a file, as often as it takes to be worth helpers */
 #define ALIAS		MIB(64)
-#define ALIASED_SIZE	(1024 * ALIAS)
+#define ALIASED_SIZE	(2048 * ALIAS)
 #define REPEATS		3
 #define MAX_REPEATS	12
 
