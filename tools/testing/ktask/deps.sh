@@ -10,6 +10,8 @@ packages=(
 	# the kernel
 	gcc ccache make libc6-dev flex bison bc libelf-dev libssl-dev xz-utils patch
 	perl python3 rsync cpio kmod git mawk dwarves
+	# ktaskctl
+	libjson-c-dev
 	# the virtual machine
 	qemu-system-x86 mmdebstrap uidmap e2fsprogs fakeroot
 	# the checks
