@@ -4,7 +4,7 @@
 
 KT := tools/testing/ktask
 VARIANT ?= default
-SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup ktaskctl runner demo
+SUITES ?= tap input lint user kunit selftests vfio cpus regress nocgroup ktaskctl guide runner demo
 QUICK_SUITES := tap input lint user kunit selftests
 MATRIX_SUITES := noktask preempt rt poison cgroup-v1
 
