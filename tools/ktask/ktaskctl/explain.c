@@ -1,35 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ktaskctl explain: why a cgroup has the helpers that it has, and what would change it */
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ktaskctl.h"
 
 #define MAX_CPUS	8192
+#define SET_BYTES	CPU_ALLOC_SIZE(MAX_CPUS)
 
-/* Adds the CPUs of a list such as 0-3,8 to @set, or takes them off. */
-static void use_cpus(const char *list, cpu_set_t *set, bool add)
+#define LESS_ONE	"less one for the caller"
+
+/* A limit, how many helpers it has room for, and what to do for one more */
+struct limit {
+	unsigned int	helpers;
+	char		*is;
+	char		*advice;
+};
+
+struct limits {
+	struct limit	limits[128];
+	size_t		nr;
+};
+
+/* Takes allocated texts. */
+static void add_limit(struct limits *limits, unsigned int helpers, char *is, char *advice)
 {
-	unsigned int first, last;
-	int length;
-
-	while (list && sscanf(list, "%u%n", &first, &length) == 1) {
-		list += length;
-		last = first;
-		if (sscanf(list, "-%u%n", &last, &length) == 1)
-			list += length;
-		for (; first <= last && first < MAX_CPUS; first++) {
-			if (add)
-				CPU_SET_S(first, CPU_ALLOC_SIZE(MAX_CPUS), set);
-			else
-				CPU_CLR_S(first, CPU_ALLOC_SIZE(MAX_CPUS), set);
-		}
-		if (*list != ',')
-			break;
-		list++;
-	}
+	if (limits->nr < ARRAY_SIZE(limits->limits))
+		limits->limits[limits->nr++] = (struct limit) { helpers, is, advice };
 }
 
 static char *read_line_of(const char *path)
@@ -38,25 +36,67 @@ static char *read_line_of(const char *path)
 	char *line = NULL;
 	size_t size = 0;
 
-	if (file) {
-		if (getline(&line, &size, file) > 0)
-			line[strcspn(line, "\n")] = '\0';
-		fclose(file);
+	if (!file)
+		return NULL;
+	if (getline(&line, &size, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+	} else {
+		free(line);
+		line = NULL;
 	}
+	fclose(file);
 	return line;
 }
 
-/* The cgroup above, or NULL at the mount point */
-static char *parent_of(const char *path)
+/* The CPUs of a list such as 0-3,8 */
+static cpu_set_t *parse_cpus(const char *list)
 {
-	const char *slash = strrchr(path, '/');
+	cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
+	unsigned int first, last;
+	int length;
 
-	if (!path[1])
-		return NULL;
-	return slash == path ? xasprintf("/") : xasprintf("%.*s", (int)(slash - path), path);
+	if (!set)
+		errx(STATUS_FAILED, "out of memory");
+	CPU_ZERO_S(SET_BYTES, set);
+	while (list && sscanf(list, "%u%n", &first, &length) == 1) {
+		list += length;
+		last = first;
+		if (sscanf(list, "-%u%n", &last, &length) == 1)
+			list += length;
+		for (; first <= last && first < MAX_CPUS; first++)
+			CPU_SET_S(first, SET_BYTES, set);
+		list += *list == ',';
+	}
+	return set;
 }
 
-/* The CPUs of the nearest cgroup that has a list of them, or of the machine */
+/* Helpers have no CPUs that are isolated, by whatever means. Frees the list. */
+static void remove_cpus(cpu_set_t *set, char *list)
+{
+	cpu_set_t *isolated = parse_cpus(list);
+	unsigned int cpu;
+
+	for (cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (CPU_ISSET_S(cpu, SET_BYTES, isolated))
+			CPU_CLR_S(cpu, SET_BYTES, set);
+	CPU_FREE(isolated);
+	free(list);
+}
+
+static unsigned int usable_cpus(const char *list)
+{
+	cpu_set_t *set = parse_cpus(list);
+	unsigned int nr;
+
+	remove_cpus(set, read_line_of("/sys/devices/system/cpu/isolated"));
+	remove_cpus(set, read_line_of("/sys/devices/system/cpu/nohz_full"));
+	remove_cpus(set, read_file("/", "cpuset.cpus.isolated"));
+	nr = CPU_COUNT_S(SET_BYTES, set);
+	CPU_FREE(set);
+	return nr;
+}
+
+/* The CPUs of the nearest cgroup that has a list of them, NULL if none is seen here */
 static char *cpus_of(const char *path)
 {
 	char *at = xasprintf("%s", path), *list = NULL, *above;
@@ -68,31 +108,7 @@ static char *cpus_of(const char *path)
 		at = above;
 	}
 	free(at);
-	return list ? list : read_line_of("/sys/devices/system/cpu/online");
-}
-
-static void take_off(char *list, cpu_set_t *set)
-{
-	use_cpus(list, set, false);
-	free(list);
-}
-
-static unsigned int usable_cpus(const char *list)
-{
-	cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
-	unsigned int nr;
-
-	if (!set)
-		errx(STATUS_FAILED, "out of memory");
-	CPU_ZERO_S(CPU_ALLOC_SIZE(MAX_CPUS), set);
-	use_cpus(list, set, true);
-	/* No helpers there: isolcpus=, nohz_full=, partitions */
-	take_off(read_line_of("/sys/devices/system/cpu/isolated"), set);
-	take_off(read_line_of("/sys/devices/system/cpu/nohz_full"), set);
-	take_off(read_file("/", "cpuset.cpus.isolated"), set);
-	nr = CPU_COUNT_S(CPU_ALLOC_SIZE(MAX_CPUS), set);
-	CPU_FREE(set);
-	return nr;
+	return list;
 }
 
 static const char *plural(unsigned long long nr)
@@ -100,130 +116,149 @@ static const char *plural(unsigned long long nr)
 	return nr == 1 ? "" : "s";
 }
 
-static bool read_quota(const char *path, unsigned long long *quota, unsigned long long *period)
+static void add_quota(struct limits *limits, const char *path)
 {
-	char *text = read_file(path, "cpu.max");
-	bool found = text && sscanf(text, "%llu %llu", quota, period) == 2 && *period;
+	unsigned long long quota, period, cpus;
+	char *text = read_file(path, "cpu.max"), *name = printable(path);
 
+	if (text && sscanf(text, "%llu %llu", &quota, &period) == 2 && period) {
+		cpus = (quota + period - 1) / period;
+		add_limit(limits, cpus ? cpus - 1 : 0,
+			  xasprintf("cpu.max of %s is %llu %llu: %llu CPU%s, rounded up, " LESS_ONE,
+				    name, quota, period, cpus, plural(cpus)),
+			  xasprintf("raise cpu.max of %s above %llu %llu", name,
+				    cpus * period, period));
+	}
 	free(text);
-	return found;
+	free(name);
 }
 
-/* What binds, and what to do for one helper more */
-
-static void because_of_quota(const char *path, unsigned int helpers)
+/* Of what is on loan below an ancestor's cap only the cgroup's own part counts. */
+static void add_cap(struct limits *limits, const char *path, unsigned int own)
 {
-	unsigned long long quota, period;
+	char *name = printable(path), *word = shell_word(name);
+	struct group group = { };
 
-	if (!read_quota(path, &quota, &period)) {
-		printf("cpu.max of %s has just changed.\n", path);
-		return;
+	if (read_cap(path, &group) && group.capped) {
+		unsigned int used = own < group.cap ? own : group.cap;
+		char *loan = own ? xasprintf(", %u of them on loan here", used) :
+			     xasprintf("%s", "");
+
+		add_limit(limits, group.cap - used,
+			  xasprintf("cpu.ktask.max of %s is %u%s", name, group.cap, loan),
+			  xasprintf("ktaskctl set %s %u", word,
+				    (own > group.cap ? own : group.cap) + 1));
+		free(loan);
 	}
-	printf("cpu.max of %s is %llu %llu: %.4g CPUs, rounded up, less one for the caller.\n",
-	       path, quota, period, (double)quota / period);
-	printf("For one more, raise it above %llu %llu.\n",
-	       (helpers + 1) * period, period);
+	free(name);
+	free(word);
 }
 
-static void because_of_cap(const char *path, const char *cap)
+static void add_cpus(struct limits *limits, const struct group *group)
 {
-	struct group group;
+	char *list = cpus_of(group->path);
+	char *online = read_line_of("/sys/devices/system/cpu/online");
+	unsigned int nr;
 
-	if (!read_group(path, WHAT_ALL, &group)) {
-		printf("%s of %s has just changed.\n", cap, path);
-		return;
-	}
-	printf("%s of %s is %u", cap, path, group.cap);
-	if (group.current)
-		printf(", and %u are on loan there now", group.current);
-	printf(".\nFor one more: ktaskctl set %s %u\n", path, group.cap + 1);
-}
-
-static void because_of_cpus(const char *path)
-{
-	char *list = cpus_of(path);
-	unsigned int nr = usable_cpus(list);
-
-	printf("it may use %u CPU%s (%s%s), and the caller itself has one.\n", nr,
-	       plural(nr), list ? list : "", list ? ", less what is isolated" : "");
-	printf("For more, widen cpuset.cpus, there and above.\n");
-	free(list);
-}
-
-static void because_of(const struct group *group)
-{
-	const struct effective *effective = &group->effective;
-	const char *of = effective->group;
-
-	if (of && *of != '/')
-		printf("%s of a cgroup outside this namespace says so.\n"
-		       "Whoever manages that can raise it.\n", effective->limit);
-	else if (of && !strcmp(effective->limit, "cpu.max"))
-		because_of_quota(of, effective->helpers);
-	else if (of)
-		because_of_cap(of, effective->limit);
-	else if (!strcmp(effective->limit, "cpus"))
-		because_of_cpus(group->path);
-	else if (!strcmp(effective->limit, "class"))
-		printf("a BPF scheduler is loaded. While it is, nobody has helpers.\n");
+	/* The kernel knows better which are isolated. */
+	if (!strcmp(group->effective.limit, "cpus"))
+		nr = group->effective.helpers + 1;
 	else
-		printf("the sysctl %s is %u.\nFor one more: sysctl -w %s=%u\n",
-		       effective->limit, effective->helpers + 1, effective->limit,
-		       effective->helpers + 2);
+		nr = usable_cpus(list);
+	if (list || !strcmp(group->effective.limit, "cpus"))
+		add_limit(limits, nr ? nr - 1 : 0,
+			  xasprintf("CPUs %s: %u that %s not isolated, " LESS_ONE,
+				    list ? list : "", nr, nr == 1 ? "is" : "are"),
+			  list && online && usable_cpus(online) <= nr ?
+			  xasprintf("the machine has no more CPUs that are not isolated") :
+			  xasprintf("widen cpuset.cpus of this cgroup or of those above"));
+	free(list);
+	free(online);
 }
 
-static void print_limits(const char *path)
+static void add_system(struct limits *limits)
 {
 	char *threads = read_line_of("/proc/sys/debug/ktask_max_threads");
-	char *at = xasprintf("%s", path), *list = cpus_of(path), *above;
+	unsigned int nr = threads ? strtoul(threads, NULL, 10) : 0;
 
-	printf("\n%sHELPERS  LIMIT%s\n", bold(), plain());
-	for (; at; free(at), at = above) {
-		unsigned long long quota, period;
-		struct group group;
-
-		above = parent_of(at);
-		if (read_quota(at, &quota, &period))
-			printf("%7llu  cpu.max of %s is %llu %llu\n",
-			       (quota + period - 1) / period - (quota > 0), at, quota, period);
-		if (read_group(at, WHAT_ALL, &group) && group.capped)
-			printf("%7u  cpu.ktask.max of %s is %u, with %u on loan\n",
-			       group.cap > group.current ? group.cap - group.current : 0,
-			       at, group.cap, group.current);
-	}
-	if (list)
-		printf("%7d  CPUs %s, less what is isolated\n",
-		       (int)usable_cpus(list) - (usable_cpus(list) > 0), list);
-	if (threads)
-		printf("%7ld  debug.ktask_max_threads is %s\n", atol(threads) - 1, threads);
-	free(list);
+	if (nr)
+		add_limit(limits, nr - 1,
+			  xasprintf("debug.ktask_max_threads is %u, " LESS_ONE, nr),
+			  xasprintf("sysctl -w debug.ktask_max_threads=%u", nr + 1));
 	free(threads);
 }
 
+static void add_others(struct limits *limits, const struct effective *effective)
+{
+	if (!strcmp(effective->limit, "class"))
+		add_limit(limits, effective->helpers,
+			  xasprintf("a BPF scheduler is loaded"),
+			  xasprintf("nobody has helpers until it is unloaded"));
+	if (effective->has_group && !effective->path)
+		add_limit(limits, effective->helpers,
+			  xasprintf("%s of a cgroup that is not seen here", effective->limit),
+			  xasprintf("whoever manages that cgroup can raise it"));
+}
+
+static void collect(struct limits *limits, const struct group *group)
+{
+	char *at = xasprintf("%s", group->path), *above;
+
+	for (; at; free(at), at = above) {
+		above = parent_of(at);
+		add_quota(limits, at);
+		add_cap(limits, at, group->current);
+	}
+	add_cpus(limits, group);
+	add_system(limits);
+	add_others(limits, &group->effective);
+}
+
+static void print_limits(const struct limits *limits, unsigned int helpers)
+{
+	const struct limit *limit, *end = limits->limits + limits->nr;
+	unsigned int binding = 0;
+
+	printf("\n%s  HELPERS  LIMIT%s\n", bold(), plain());
+	for (limit = limits->limits; limit < end; limit++) {
+		binding += limit->helpers <= helpers;
+		printf("%c %7u  %s\n", limit->helpers <= helpers ? '*' : ' ', limit->helpers,
+		       limit->is);
+	}
+	if (!binding) {
+		printf("\nA limit has changed meanwhile: ask again.\n");
+		return;
+	}
+	printf("\nFor one more%s:\n", binding > 1 ? ", all of these" : "");
+	for (limit = limits->limits; limit < end; limit++)
+		if (limit->helpers <= helpers)
+			printf("  %s\n", limit->advice);
+}
+
 static const struct {
-	const char	*name;
+	const char	*limit;
 	const char	*text;
 } refusals[] = {
-	{ "cpus", "no more CPUs that it may use" },
-	{ "cpu_max", "cpu.max, here or above" },
-	{ "quota", "what was left of the quota in that period is for its threads" },
-	{ "ktask_max", "cpu.ktask.max, here or above" },
-	{ "system", "debug.ktask_max_threads" },
-	{ "class", "callers that are real-time or deadline threads, or a BPF scheduler" },
-	{ "busy", "threads of its own that needed the CPUs" },
+	{ "cpus", "there were no more CPUs that it may use" },
+	{ "cpu.max", "cpu.max of this cgroup or of one above" },
+	{ "quota", "other threads could use what was left of cpu.max in that period" },
+	{ "cpu.ktask.max", "cpu.ktask.max of this cgroup or of one above" },
+	{ "debug.ktask_max_threads", "debug.ktask_max_threads" },
+	{ "class", "the caller was real-time or deadline, or a BPF scheduler was loaded" },
+	{ "busy", "other threads of the cgroup needed the CPUs" },
 	{ "share", "it was the turn of others below the same cap" },
-	{ "pool", "no idle helper in the kernel's pool" },
-	{ "gain", "helpers did not make it faster" },
+	{ "pool", "the kernel's pool had no idle helper" },
+	{ "gain", "helpers did not make the task faster" },
 };
 
-static const char *text_of(const char *refusal)
+static const char *text_of(const char *limit)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(refusals); i++)
-		if (!strcmp(refusals[i].name, refusal))
+		if (!strcmp(refusals[i].limit, limit))
 			return refusals[i].text;
-	return refusal;
+	return limit;
 }
 
 static void print_past(const struct group *group)
@@ -231,29 +266,38 @@ static void print_past(const struct group *group)
 	unsigned long long tasks = stat_of(group, "tasks");
 	const struct stat_entry *entry;
 
-	if (!tasks) {
-		printf("\nNo task of it has ended yet: it has had no job that is large enough.\n");
+	if (!tasks && !group->effective.helpers) {
+		printf("\nNo task is counted where no helper is allowed.\n");
 		return;
 	}
-	printf("\n%llu task%s of it ha%s ended, %llu of them without a helper.\n",
-	       tasks, plural(tasks), tasks == 1 ? "s" : "ve", stat_of(group, "serial_tasks"));
+	if (!tasks) {
+		printf("\nNo task has ended here. Small jobs are not counted.\n");
+		return;
+	}
+	printf("\n%llu task%s ended here, %llu without a helper.\n", tasks,
+	       tasks == 1 ? " has" : "s have", stat_of(group, "serial_tasks"));
 	for (entry = group->stats; entry < group->stats + group->nr_stats; entry++)
 		if (!strncmp(entry->name, REFUSED, strlen(REFUSED)) && entry->value)
-			printf("%7llu  refused one: %s\n", entry->value,
-			       text_of(entry->name + strlen(REFUSED)));
+			printf("  %7llu  refused a helper: %s\n", entry->value,
+			       text_of(refused_by(entry)));
 }
 
 void explain(const char *path)
 {
+	struct limits limits = { };
 	struct group group;
-	unsigned int helpers;
 
 	if (!read_group(path, WHAT_ALL, &group))
 		die_without_files(path);
-	helpers = group.effective.helpers;
-	printf("A task in %s may have %s%u helper%s%s now, because\n", path, bold(), helpers,
-	       plural(helpers), plain());
-	because_of(&group);
-	print_limits(path);
+	printf("A task in %s can have %s%u%s helper%s%s.\n", group.name,
+	       bold(), group.effective.helpers, group.current ? " more" : "",
+	       plural(group.effective.helpers), plain());
+	collect(&limits, &group);
+	print_limits(&limits, group.effective.helpers);
 	print_past(&group);
+	while (limits.nr--) {
+		free(limits.limits[limits.nr].is);
+		free(limits.limits[limits.nr].advice);
+	}
+	free_group(&group);
 }

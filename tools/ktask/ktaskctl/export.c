@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ktaskctl show --json and --prometheus: the cgroups for programs */
 #include <json-c/json.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ktaskctl.h"
@@ -12,9 +12,15 @@ static struct json_object *json_of_effective(const struct effective *effective)
 
 	json_object_object_add(json, "helpers", json_object_new_int64(effective->helpers));
 	json_object_object_add(json, "limit", json_object_new_string(effective->limit));
-	if (effective->group)
-		json_object_object_add(json, "cgroup",
-				       json_object_new_string(effective->group));
+	if (effective->path) {
+		char *name = printable(effective->path);
+
+		json_object_object_add(json, "cgroup", json_object_new_string(name));
+		free(name);
+	} else if (effective->has_group) {
+		/* One that is not seen here */
+		json_object_object_add(json, "cgroup", NULL);
+	}
 	return json;
 }
 
@@ -28,7 +34,7 @@ static struct json_object *json_of(const struct group *group)
 		json_object_object_add(stats, group->stats[i].name,
 				       json_object_new_uint64(group->stats[i].value));
 
-	json_object_object_add(json, "cgroup", json_object_new_string(group->path));
+	json_object_object_add(json, "cgroup", json_object_new_string(group->name));
 	json_object_object_add(json, "max", group->capped ?
 			       json_object_new_int64(group->cap) :
 			       json_object_new_string("max"));
@@ -46,10 +52,11 @@ static void read_some(const char *path, struct groups *groups)
 		die_without_groups(path);
 }
 
-void show_json(const char *path)
+bool show_json(const char *path)
 {
 	struct json_object *json = json_object_new_array();
 	struct groups groups;
+	bool complete;
 	size_t i;
 
 	read_some(path, &groups);
@@ -58,16 +65,16 @@ void show_json(const char *path)
 	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
 						  JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(json);
+	complete = !groups.incomplete;
 	free_groups(&groups);
+	return complete;
 }
 
-/* In a label: see the text format of Prometheus. */
+/* In a label, of printable text: see the text format of Prometheus. */
 static void print_escaped(const char *text)
 {
 	for (; *text; text++) {
-		if (*text == '\n')
-			fputs("\\n", stdout);
-		else if (*text == '\\' || *text == '"')
+		if (*text == '\\' || *text == '"')
 			printf("\\%c", *text);
 		else
 			putchar(*text);
@@ -77,7 +84,7 @@ static void print_escaped(const char *text)
 static void print_name(const char *metric, const struct group *group)
 {
 	printf("%s{cgroup=\"", metric);
-	print_escaped(group->path);
+	print_escaped(group->name);
 	putchar('"');
 }
 
@@ -139,8 +146,7 @@ static void print_refusals(const struct group *group)
 		if (strncmp(entry->name, REFUSED, strlen(REFUSED)))
 			continue;
 		print_name("ktask_tasks_refused_total", group);
-		printf(",limit=\"%s\"} %llu\n", entry->name + strlen(REFUSED),
-		       entry->value);
+		printf(",limit=\"%s\"} %llu\n", refused_by(entry), entry->value);
 	}
 }
 
@@ -169,12 +175,15 @@ static void print_counters(const struct groups *groups)
 	}
 }
 
-void show_prometheus(const char *path)
+bool show_prometheus(const char *path)
 {
 	struct groups groups;
+	bool complete;
 
 	read_some(path, &groups);
 	print_gauges(&groups);
 	print_counters(&groups);
+	complete = !groups.incomplete;
 	free_groups(&groups);
+	return complete;
 }

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The cgroups that there are, and their cpu.ktask files
- *
- * libcgroup is not used: of cgroup v2 it would give the mount point, and a walk that
- * keeps each group in memory that it has parsed for controllers. What is needed is a
- * directory's entries and a few short files.
- */
+/* The cgroups that there are, and their files */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <mntent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,60 +11,24 @@
 
 #include "ktaskctl.h"
 
-#define SYSCTL	"/proc/sys/debug/ktask_max_threads"
-
-/* Where cgroup v2 is mounted */
-static char *root;
-static int root_fd;
-
-static char *find_mount(void)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "r");
-	struct mntent *mount;
-	char *found = NULL;
-
-	while (mounts && !found && (mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_type, "cgroup2"))
-			found = xasprintf("%s", mount->mnt_dir);
-	if (mounts)
-		endmntent(mounts);
-	return found;
-}
-
-/* Look at the cgroups below @name, or where the system has them. */
-void find_cgroups(const char *name)
-{
-	if (access(SYSCTL, F_OK))
-		errx(STATUS_NO_KTASK,
-		     "this kernel has no ktask: no " SYSCTL " (CONFIG_KTASK)");
-	root = name ? realpath(name, NULL) : find_mount();
-	if (!root && name)
-		errx(STATUS_NO_GROUP, "%s: %s", name, strerror(errno));
-	if (!root)
-		errx(STATUS_NO_KTASK,
-		     "cgroup v2 is not mounted; try: mount -t cgroup2 none /sys/fs/cgroup");
-	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root_fd < 0)
-		errx(STATUS_NO_GROUP, "%s: %s", root, strerror(errno));
-}
-
-const char *cgroup_root(void)
-{
-	return root;
-}
-
-/* As openat() wants it, below the mount point */
+/* As openat() wants it, below the root */
 static const char *relative(const char *path)
 {
 	return path[1] ? path + 1 : ".";
 }
 
+static int open_group(const char *path)
+{
+	return openat(cgroup_root_fd(), relative(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /*
- * The path of a cgroup from the mount point on, of whatever the user has called it:
- * web/shop, /web/shop, or a directory, /sys/fs/cgroup/web/shop.
+ * The path below the root of whatever the user has called a cgroup: web/shop, /web/shop,
+ * or a directory, /sys/fs/cgroup/web/shop.
  */
 char *group_path(const char *name)
 {
+	const char *root = cgroup_root();
 	size_t length = strlen(root);
 	char *path, *real;
 
@@ -82,17 +38,32 @@ char *group_path(const char *name)
 		name++;
 	path = xasprintf("%s/%s", root, name);
 	real = realpath(path, NULL);
+	if (!real && errno == ENOENT)
+		errx(STATUS_NO_GROUP, "/%s: no such cgroup in %s", printable(name), root);
 	if (!real)
-		errx(STATUS_NO_GROUP, "/%s: no such cgroup in %s", name, root);
+		err(STATUS_NO_GROUP, "/%s", printable(name));
 	if (strncmp(real, root, length) || (real[length] && real[length] != '/'))
-		errx(STATUS_NO_GROUP, "/%s: not below %s", name, root);
+		errx(STATUS_NO_GROUP, "/%s: not below %s", printable(name), root);
 	free(path);
 	path = xasprintf("%s", real[length] ? real + length : "/");
 	free(real);
 	return path;
 }
 
-/* Reads a short file whole, without its last newline; NULL if it is not there. */
+/* The cgroup above, or NULL at the root */
+char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!path[1])
+		return NULL;
+	return slash == path ? xasprintf("/") : xasprintf("%.*s", (int)(slash - path), path);
+}
+
+/*
+ * Reads a short file whole, without its last newline. NULL if it is not there, or not
+ * any more, or may not be read; nothing else is to be taken for that.
+ */
 static char *read_at(int dir, const char *file, char *text, size_t size)
 {
 	int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
@@ -103,8 +74,8 @@ static char *read_at(int dir, const char *file, char *text, size_t size)
 		close(fd);
 	}
 	if (length < 0) {
-		if (errno == EACCES || errno == EPERM)
-			errx(STATUS_FAILED, "%s: %s", file, strerror(errno));
+		if (errno != ENOENT && errno != ENODEV && errno != EACCES && errno != EPERM)
+			err(STATUS_FAILED, "%s", file);
 		return NULL;
 	}
 	while (length && text[length - 1] == '\n')
@@ -113,11 +84,11 @@ static char *read_at(int dir, const char *file, char *text, size_t size)
 	return text;
 }
 
-/* The same of a cgroup, allocated. */
+/* The same of a cgroup, allocated */
 char *read_file(const char *path, const char *file)
 {
-	int dir = openat(root_fd, relative(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char text[4096], *found = NULL;
+	int dir = open_group(path);
 
 	if (dir >= 0) {
 		found = read_at(dir, file, text, sizeof(text));
@@ -126,33 +97,39 @@ char *read_file(const char *path, const char *file)
 	return found ? xasprintf("%s", found) : NULL;
 }
 
-static unsigned int read_number(int dir, const char *file)
+static bool read_number(int dir, const char *file, unsigned int *number)
 {
 	char text[64];
 
-	return read_at(dir, file, text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
+	if (!read_at(dir, file, text, sizeof(text)))
+		return false;
+	*number = strtoul(text, NULL, 10);
+	return true;
 }
 
-static void read_effective(int dir, struct effective *effective)
+static bool read_effective(int dir, struct effective *effective)
 {
 	char text[PATH_MAX + 64];
 	int at = 0;
 
 	if (!read_at(dir, "cpu.ktask.effective", text, sizeof(text)) ||
 	    sscanf(text, "%u %31s %n", &effective->helpers, effective->limit, &at) < 2)
-		return;
-	if (at && text[at])
-		effective->group = xasprintf("%s", text + at);
+		return false;
+	effective->has_group = at && text[at];
+	if (effective->has_group)
+		effective->path = path_in_root(text + at);
+	return true;
 }
 
-static void read_cap(int dir, struct group *group)
+static bool read_cap_at(int dir, struct group *group)
 {
 	char cap[64];
 
 	if (!read_at(dir, "cpu.ktask.max", cap, sizeof(cap)))
-		return;
+		return false;
 	group->capped = strcmp(cap, "max");
-	group->cap = strtoul(cap, NULL, 10);
+	group->cap = group->capped ? strtoul(cap, NULL, 10) : 0;
+	return true;
 }
 
 static bool read_stats(int dir, struct group *group)
@@ -176,38 +153,45 @@ static bool read_stats(int dir, struct group *group)
 	return true;
 }
 
+void free_group(struct group *group)
+{
+	free(group->path);
+	free(group->name);
+	free(group->effective.path);
+}
+
 static bool read_group_at(int dir, const char *path, enum what what,
 			  struct group *group)
 {
 	*group = (struct group) { };
-	if (!read_stats(dir, group))
+	if (!read_stats(dir, group) || !read_number(dir, "cpu.ktask.current", &group->current))
 		return false;
-	group->path = xasprintf("%s", path);
-	group->current = read_number(dir, "cpu.ktask.current");
-	if (what == WHAT_ALL) {
-		read_cap(dir, group);
-		group->peak = read_number(dir, "cpu.ktask.peak");
-		read_effective(dir, &group->effective);
+	if (what == WHAT_ALL &&
+	    (!read_cap_at(dir, group) || !read_number(dir, "cpu.ktask.peak", &group->peak) ||
+	     !read_effective(dir, &group->effective))) {
+		free_group(group);
+		return false;
 	}
+	group->path = xasprintf("%s", path);
+	group->name = printable(path);
 	return true;
 }
 
-/* The cap of one that was read without */
-void add_cap(struct group *group)
-{
-	int dir = openat(root_fd, relative(group->path), O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (dir >= 0) {
-		read_cap(dir, group);
-		close(dir);
-	}
-}
-
-/* Returns false if the cgroup has no such files. */
+/* Returns false if the cgroup has no such files, or not any more. */
 bool read_group(const char *path, enum what what, struct group *group)
 {
-	int dir = openat(root_fd, relative(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int dir = open_group(path);
 	bool found = dir >= 0 && read_group_at(dir, path, what, group);
+
+	if (dir >= 0)
+		close(dir);
+	return found;
+}
+
+bool read_cap(const char *path, struct group *group)
+{
+	int dir = open_group(path);
+	bool found = dir >= 0 && read_cap_at(dir, group);
 
 	if (dir >= 0)
 		close(dir);
@@ -219,40 +203,51 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool is_child(const struct dirent *entry)
+{
+	return entry->d_type == DT_DIR && strcmp(entry->d_name, ".") &&
+	       strcmp(entry->d_name, "..");
+}
+
 /* Names of the directories in @dir, sorted; the array ends with NULL. */
 static char **children(int dir)
 {
-	size_t nr = 0, room = 0;
+	size_t nr = 0, room = 16;
+	char **names = xrealloc(NULL, room * sizeof(*names));
 	struct dirent *entry;
-	char **names = NULL;
 	struct stat stat;
 	DIR *stream;
 
 	/* One link is its own, one its parent's: most cgroups have none below. */
-	if (!fstat(dir, &stat) && stat.st_nlink == 2) {
-		close(dir);
-		return NULL;
-	}
-	stream = fdopendir(dir);
-
-	while (stream && (entry = readdir(stream))) {
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		if (nr + 1 >= room) {
-			room = 2 * room + 16;
-			names = xrealloc(names, room * sizeof(*names));
+	if (fstat(dir, &stat) || stat.st_nlink != 2) {
+		stream = fdopendir(dup(dir));
+		if (!stream)
+			err(STATUS_FAILED, "a list of cgroups");
+		while ((entry = readdir(stream))) {
+			if (!is_child(entry))
+				continue;
+			if (nr + 1 == room) {
+				room *= 2;
+				names = xrealloc(names, room * sizeof(*names));
+			}
+			names[nr++] = xasprintf("%s", entry->d_name);
 		}
-		names[nr++] = xasprintf("%s", entry->d_name);
-	}
-	if (stream)
 		closedir(stream);
-	else
-		close(dir);
-	if (!names)
-		return NULL;
+	}
 	names[nr] = NULL;
 	qsort(names, nr, sizeof(*names), by_name);
 	return names;
+}
+
+static void add_group(int dir, const char *path, enum what what, struct groups *groups)
+{
+	if (groups->nr == groups->room) {
+		groups->room = 2 * groups->room + 16;
+		groups->groups = xrealloc(groups->groups,
+					  groups->room * sizeof(*groups->groups));
+	}
+	if (read_group_at(dir, path, what, &groups->groups[groups->nr]))
+		groups->nr++;
 }
 
 /* All that have the files, from @path on. One that vanishes meanwhile is left out. */
@@ -262,21 +257,19 @@ static void walk(int parent, const char *name, const char *path, enum what what,
 	int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char **names, **child;
 
-	if (dir < 0) {
-		if (errno != ENOENT)
-			errx(STATUS_FAILED, "%s: %s", path, strerror(errno));
+	if (dir < 0 && errno == EACCES) {
+		warn("%s", printable(path));
+		groups->incomplete = true;
 		return;
 	}
-	if (groups->nr == groups->room) {
-		groups->room = 2 * groups->room + 16;
-		groups->groups = xrealloc(groups->groups,
-					  groups->room * sizeof(*groups->groups));
-	}
-	if (read_group_at(dir, path, what, &groups->groups[groups->nr]))
-		groups->nr++;
+	if (dir < 0 && errno == ENOENT)
+		return;
+	if (dir < 0)
+		err(STATUS_FAILED, "%s", printable(path));
 
-	names = children(dup(dir));
-	for (child = names; child && *child; child++) {
+	add_group(dir, path, what, groups);
+	names = children(dir);
+	for (child = names; *child; child++) {
 		char *below = xasprintf("%s/%s", path[1] ? path : "", *child);
 
 		walk(dir, *child, below, what, groups);
@@ -290,13 +283,7 @@ static void walk(int parent, const char *name, const char *path, enum what what,
 void read_groups(const char *path, enum what what, struct groups *groups)
 {
 	*groups = (struct groups) { };
-	walk(root_fd, relative(path), path, what, groups);
-}
-
-static void free_group(struct group *group)
-{
-	free(group->path);
-	free(group->effective.group);
+	walk(cgroup_root_fd(), relative(path), path, what, groups);
 }
 
 void free_groups(struct groups *groups)
@@ -306,82 +293,88 @@ void free_groups(struct groups *groups)
 	free(groups->groups);
 }
 
-static bool has_controller(const char *path)
+static bool has_file(const char *path, const char *file)
 {
-	char *controllers = read_file(path, "cgroup.subtree_control"), *next, *name;
-	bool found = false;
+	char *text = read_file(path, file);
 
-	if (!controllers)
-		errx(STATUS_NO_GROUP, "%s: no such cgroup any more", path);
-	for (next = controllers; (name = strsep(&next, " "));)
-		found |= !strcmp(name, "cpu");
-	free(controllers);
-	return found;
+	free(text);
+	return text;
 }
 
 /* Say why a cgroup has no cpu.ktask files. */
 void die_without_files(const char *path)
 {
-	if (!path[1])
+	char *name = printable(path), *above = parent_of(path), *next;
+
+	if (!has_file(path, "cgroup.controllers"))
+		errx(STATUS_NO_GROUP, "%s: no such cgroup any more", name);
+	if (has_file(path, "cpu.max"))
+		errx(STATUS_NO_KTASK,
+		     "%s: this kernel has no cpu.ktask files (CONFIG_CGROUP_KTASK)", name);
+	if (!has_file(path, "cgroup.type"))
 		errx(STATUS_NO_KTASK,
 		     "the root cgroup has no limits; cgroups below it have");
-	if (read_file(path, "cpu.max"))
-		errx(STATUS_NO_KTASK,
-		     "%s: this kernel has no cpu.ktask files (CONFIG_CGROUP_KTASK)", path);
-	if (!read_file(path, "cgroup.subtree_control"))
-		errx(STATUS_NO_GROUP, "%s: no such cgroup any more", path);
+	for (; above && !has_file(above, "cpu.ktask.max"); above = next) {
+		next = parent_of(above);
+		free(above);
+	}
 	errx(STATUS_NO_KTASK,
-	     "%s: the cpu controller is not enabled for it; try: echo +cpu >%s%.*s/cgroup.subtree_control",
-	     path, root, (int)(strrchr(path, '/') - path), path);
+	     "%s: has no cpu controller, so %s%s limit%s its tasks; cgroup.subtree_control of those above enables it",
+	     name, above ? "the limits of " : "none", above ? printable(above) : "",
+	     above ? "" : "s");
 }
 
 /* The same for a cgroup and all below it. */
 void die_without_groups(const char *path)
 {
-	if (path[1])
+	char *controllers = read_file(path, "cgroup.subtree_control");
+
+	if (path[1] || !controllers)
 		die_without_files(path);
-	if (!has_controller(path))
+	if (!strstr(controllers, "cpu ") && !strstr(controllers, " cpu") &&
+	    strcmp(controllers, "cpu"))
 		errx(STATUS_NO_KTASK,
 		     "no cgroup has the cpu controller; try: echo +cpu >%s/cgroup.subtree_control",
-		     root);
+		     cgroup_root());
 	errx(STATUS_NO_KTASK,
 	     "no cgroup in %s has cpu.ktask files: there are none, or the kernel has no CONFIG_CGROUP_KTASK",
-	     root);
+	     cgroup_root());
 }
 
 /* Let the kernel judge, so that there is one rule for what is a cap. */
 void set_cap(const char *path, const char *value)
 {
-	char *file = xasprintf("%s%scpu.ktask.max", path[1] ? path + 1 : "",
-			       path[1] ? "/" : "");
+	char *file = xasprintf("%s/cpu.ktask.max", relative(path)), *name = printable(path);
 	int fd;
 
 	if (!*value)
 		errx(STATUS_FAILED, "a cap is a number from 0, or max");
-	fd = openat(root_fd, file, O_WRONLY | O_CLOEXEC);
+	fd = openat(cgroup_root_fd(), file, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		die_without_files(path);
 	if (fd >= 0 && write(fd, value, strlen(value)) >= 0) {
 		close(fd);
 		free(file);
+		free(name);
 		return;
 	}
 	switch (errno) {
 	case EINVAL:
-		errx(STATUS_FAILED, "%s: not a cap: a number from 0, or max", value);
+		errx(STATUS_FAILED, "%s: not a cap: a number from 0, or max",
+		     printable(value));
 	case ERANGE:
 		errx(STATUS_FAILED, "%s: too large for a cap; max is none", value);
 	case ENODEV:
-		errx(STATUS_NO_GROUP, "%s: no such cgroup any more", path);
+		errx(STATUS_NO_GROUP, "%s: no such cgroup any more", name);
 	case EPERM:
 	case EACCES:
 		errx(STATUS_FAILED,
 		     "%s: you may not set its cap: that is for whoever manages the cgroup above",
-		     path);
+		     name);
 	case EROFS:
-		errx(STATUS_FAILED, "%s is mounted read-only", root);
+		errx(STATUS_FAILED, "%s is mounted read-only", cgroup_root());
 	default:
-		errx(STATUS_FAILED, "%s: %s", path, strerror(errno));
+		err(STATUS_FAILED, "%s", name);
 	}
 }
 
@@ -393,6 +386,17 @@ unsigned long long stat_of(const struct group *group, const char *name)
 		if (!strcmp(group->stats[i].name, name))
 			return group->stats[i].value;
 	return 0;
+}
+
+/* By how much; a cgroup may have been made again by the same name. */
+unsigned long long grown(const struct group *group, const struct group *before,
+			 const char *name)
+{
+	unsigned long long now = stat_of(group, name), then = 0;
+
+	if (before)
+		then = stat_of(before, name);
+	return now >= then ? now - then : now;
 }
 
 /*
@@ -407,16 +411,29 @@ const struct stat_entry *most_refused(const struct group *group,
 
 	*times = 0;
 	for (entry = group->stats; entry < group->stats + group->nr_stats; entry++) {
-		unsigned long long value = entry->value;
+		unsigned long long value = grown(group, before, entry->name);
 
-		if (strncmp(entry->name, REFUSED, strlen(REFUSED)))
+		if (strncmp(entry->name, REFUSED, strlen(REFUSED)) || value <= *times)
 			continue;
-		if (before)
-			value -= stat_of(before, entry->name);
-		if (value > *times) {
-			*times = value;
-			most = entry;
-		}
+		*times = value;
+		most = entry;
 	}
 	return most;
+}
+
+/* The limit's name as in cpu.ktask.effective */
+const char *refused_by(const struct stat_entry *entry)
+{
+	static const char *const names[][2] = {
+		{ "cpu_max", "cpu.max" },
+		{ "ktask_max", "cpu.ktask.max" },
+		{ "system", "debug.ktask_max_threads" },
+	};
+	const char *name = entry->name + strlen(REFUSED);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i][0], name))
+			return names[i][1];
+	return name;
 }

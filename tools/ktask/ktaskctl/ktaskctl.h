@@ -2,11 +2,13 @@
 /*
  * ktaskctl: show and set what ktask's files say of each cgroup
  *
- *   main.c	arguments, and the commands that need no more than a line
+ *   main.c	arguments
+ *   mount.c	where cgroup v2 is, and how paths in files relate to that
  *   group.c	the cgroups that there are, and their files
  *   show.c	the table of all, explain.c one of them, top.c what goes on
  *   export.c	the same for programs: JSON, Prometheus
  *   table.c	columns that fit the terminal
+ *   text.c	names as they can be printed
  */
 #ifndef _KTASKCTL_H
 #define _KTASKCTL_H
@@ -38,7 +40,16 @@ enum {
 	STATUS_NO_KTASK,	/* the kernel, or the cgroup, has no such files */
 };
 
+/* text.c */
 void *xrealloc(void *old, size_t size);
+char *printable(const char *name);
+char *shell_word(const char *name);
+
+/* mount.c */
+void find_cgroups(const char *root);
+const char *cgroup_root(void);
+int cgroup_root_fd(void);
+char *path_in_root(const char *shown);
 
 /* group.c */
 
@@ -46,7 +57,7 @@ void *xrealloc(void *old, size_t size);
 #define REFUSED		"refused_"
 
 struct stat_entry {
-	char		name[32];
+	char			name[32];
 	unsigned long long	value;
 };
 
@@ -54,11 +65,13 @@ struct stat_entry {
 struct effective {
 	unsigned int	helpers;
 	char		limit[32];
-	char		*group;		/* whose limit it is, or NULL */
+	bool		has_group;	/* it is the limit of a cgroup: */
+	char		*path;		/* which, NULL if not one that is seen here */
 };
 
 struct group {
-	char			*path;	/* from the mount point on, as "/web" */
+	char			*path;	/* below the root that is looked at: "/web" */
+	char			*name;	/* the same, printable */
 	bool			capped;	/* else cpu.ktask.max is "max" */
 	unsigned int		cap;
 	unsigned int		current;
@@ -72,6 +85,7 @@ struct groups {
 	struct group	*groups;	/* a parent before its children */
 	size_t		nr;
 	size_t		room;
+	bool		incomplete;	/* some may not be read */
 };
 
 /* Which files to read of each: it takes time */
@@ -80,25 +94,29 @@ enum what {
 	WHAT_CHANGES,	/* without cap, peak and effective */
 };
 
-void find_cgroups(const char *root);
-const char *cgroup_root(void);
 char *group_path(const char *name);
-void add_cap(struct group *group);
 bool read_group(const char *path, enum what what, struct group *group);
+bool read_cap(const char *path, struct group *group);
+void free_group(struct group *group);
 void read_groups(const char *path, enum what what, struct groups *groups);
 void free_groups(struct groups *groups);
-void die_without_files(const char *path);
-void die_without_groups(const char *path);
+char *parent_of(const char *path);
 char *read_file(const char *path, const char *file);
 void set_cap(const char *path, const char *value);
+void die_without_files(const char *path);
+void die_without_groups(const char *path);
 unsigned long long stat_of(const struct group *group, const char *name);
+unsigned long long grown(const struct group *group, const struct group *before,
+			 const char *name);
 const struct stat_entry *most_refused(const struct group *group,
 				      const struct group *before,
 				      unsigned long long *times);
+const char *refused_by(const struct stat_entry *entry);
 
 /* table.c */
 
 bool is_terminal(void);
+bool can_move_cursor(void);
 unsigned int terminal_width(void);
 unsigned int terminal_height(void);
 const char *bold(void);
@@ -118,12 +136,12 @@ struct table {
 };
 
 void table_add(struct table *table, char *cell);
-void table_print(struct table *table, size_t max_rows);
+void table_print(struct table *table);
 
-/* The commands */
-void show(const char *path);
-void show_json(const char *path);
-void show_prometheus(const char *path);
+/* The commands; those that return false have left something out. */
+bool show(const char *path);
+bool show_json(const char *path);
+bool show_prometheus(const char *path);
 void explain(const char *path);
 void top(const char *path, double delay, unsigned long times);
 

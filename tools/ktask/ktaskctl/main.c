@@ -19,23 +19,15 @@ static const char usage[] =
 "  show      what each cgroup may have, has, and had; below CGROUP or all\n"
 "  explain   which limit binds in CGROUP, and what to do for more helpers\n"
 "  set       write cpu.ktask.max: at most so many helpers in CGROUP and below\n"
-"  top       what goes on now; q ends it\n"
+"  top       what goes on, again each second\n"
 "\n"
-"  --root DIR   where cgroup v2 is mounted, if not where the system says\n"
-"  --help       this\n"
+"  --root DIR   take this cgroup, or mount point of cgroup v2, for the root\n"
+"  --help       print this text\n"
 "\n"
-"CGROUP is a path below that mount point, or a directory in it.\n"
+"CGROUP is a path below the mount point of cgroup v2, or a directory there.\n"
+"Options come before arguments.\n"
 "Ends with 0; 1 if the system refuses; 2 for wrong arguments; 3 if there is no\n"
 "such cgroup; 4 if the kernel or the cgroup has no cpu.ktask files.\n";
-
-void *xrealloc(void *old, size_t size)
-{
-	void *new = realloc(old, size);
-
-	if (!new)
-		errx(STATUS_FAILED, "out of memory");
-	return new;
-}
 
 #define misused(format, ...) \
 	errx(STATUS_USAGE, format "; see ktaskctl --help", ##__VA_ARGS__)
@@ -83,7 +75,7 @@ static unsigned long times_of(const char *text)
 
 	errno = 0;
 	times = strtoul(text, &rest, 10);
-	if (rest == text || *rest || errno || !times || *text == '-')
+	if (*rest || errno || !times || strspn(text, "0123456789") != strlen(text))
 		misused("--times %s: not a number from 1", text);
 	return times;
 }
@@ -115,36 +107,40 @@ static void parse(int argc, char **argv, struct choices *choices)
 	}
 }
 
-static void run_show(const char *path, const struct choices *choices)
+/* Each returns false if it had to leave something out, and has said so. */
+
+static bool run_show(const char *path, const struct choices *choices)
 {
 	if (choices->given & OPTION_JSON && choices->given & OPTION_PROMETHEUS)
 		misused("--json or --prometheus, not both");
 	if (choices->given & OPTION_JSON)
-		show_json(path);
-	else if (choices->given & OPTION_PROMETHEUS)
-		show_prometheus(path);
-	else
-		show(path);
+		return show_json(path);
+	if (choices->given & OPTION_PROMETHEUS)
+		return show_prometheus(path);
+	return show(path);
 }
 
-static void run_explain(const char *path, const struct choices *choices)
+static bool run_explain(const char *path, const struct choices *choices)
 {
 	explain(path);
+	return true;
 }
 
-static void run_set(const char *path, const struct choices *choices)
+static bool run_set(const char *path, const struct choices *choices)
 {
 	set_cap(path, choices->value);
+	return true;
 }
 
-static void run_top(const char *path, const struct choices *choices)
+static bool run_top(const char *path, const struct choices *choices)
 {
 	top(path, choices->delay, choices->times);
+	return true;
 }
 
 static const struct command {
 	const char	*name;
-	void		(*run)(const char *path, const struct choices *choices);
+	bool		(*run)(const char *path, const struct choices *choices);
 	int		least, most;	/* arguments */
 	int		options;
 } commands[] = {
@@ -180,11 +176,12 @@ int main(int argc, char **argv)
 {
 	struct choices choices = { .delay = 1 };
 	const struct command *command;
+	bool complete;
 	char *path;
 
 	parse(argc, argv, &choices);
 	if (optind == argc)
-		misused("what is it to do?");
+		misused("no command");
 	command = command_of(argv[optind++]);
 	parse(argc, argv, &choices);
 	argc -= optind;
@@ -195,11 +192,11 @@ int main(int argc, char **argv)
 	path = group_path(argc > 0 ? argv[0] : "/");
 	if (argc > 1)
 		choices.value = argv[1];
-	command->run(path, &choices);
+	complete = command->run(path, &choices);
 	free(path);
 
 	/* A table that nobody got was not shown. */
 	if (fflush(stdout) || ferror(stdout))
-		errx(STATUS_FAILED, "standard output: %s", strerror(errno));
-	return STATUS_DONE;
+		errx(STATUS_FAILED, "standard output: not all could be written");
+	return complete ? STATUS_DONE : STATUS_FAILED;
 }

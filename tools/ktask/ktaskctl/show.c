@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ktaskctl show: all cgroups below one, a line each */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,10 +21,16 @@ static const struct column columns[] = {
 static char *limited_by(const struct group *group)
 {
 	const struct effective *effective = &group->effective;
+	char *name, *text;
 
-	if (!effective->group || !strcmp(effective->group, group->path))
+	if (!effective->has_group || (effective->path && !strcmp(effective->path, group->path)))
 		return xasprintf("%s", effective->limit);
-	return xasprintf("%s %s", effective->limit, effective->group);
+	if (!effective->path)
+		return xasprintf("%s ancestor", effective->limit);
+	name = printable(effective->path);
+	text = xasprintf("%s %s", effective->limit, name);
+	free(name);
+	return text;
 }
 
 static void add_row(struct table *table, const struct group *group)
@@ -34,7 +39,7 @@ static void add_row(struct table *table, const struct group *group)
 	unsigned long long times;
 
 	refused = most_refused(group, NULL, &times);
-	table_add(table, xasprintf("%s", group->path));
+	table_add(table, xasprintf("%s", group->name));
 	table_add(table, group->capped ? xasprintf("%u", group->cap) : xasprintf("max"));
 	table_add(table, xasprintf("%u", group->effective.helpers));
 	table_add(table, limited_by(group));
@@ -43,17 +48,18 @@ static void add_row(struct table *table, const struct group *group)
 	table_add(table, xasprintf("%llu", stat_of(group, "tasks")));
 	table_add(table, xasprintf("%llu", stat_of(group, "serial_tasks")));
 	table_add(table, xasprintf("%llu", stat_of(group, "helpers_lent")));
-	table_add(table, refused ? xasprintf("%s %llu", refused->name + strlen(REFUSED),
-					     times) : xasprintf("-"));
+	table_add(table, refused ? xasprintf("%s %llu", refused_by(refused), times) :
+		  xasprintf("-"));
 }
 
-void show(const char *path)
+bool show(const char *path)
 {
 	struct table table = {
 		.columns = columns,
 		.nr_columns = ARRAY_SIZE(columns),
 	};
 	struct groups groups;
+	bool complete;
 	size_t i;
 
 	read_groups(path, WHAT_ALL, &groups);
@@ -61,6 +67,8 @@ void show(const char *path)
 		die_without_groups(path);
 	for (i = 0; i < groups.nr; i++)
 		add_row(&table, &groups.groups[i]);
+	complete = !groups.incomplete;
 	free_groups(&groups);
-	table_print(&table, SIZE_MAX);
+	table_print(&table);
+	return complete;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tables that fit the terminal; elsewhere, as in a pipe, they are as wide as it takes */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,7 +9,7 @@
 
 #define GAP	2	/* blanks between columns */
 #define CUT	"..."
-#define NARROW	24	/* the first column has at least as much */
+#define NARROW	24	/* as much of the first column is worth more than others */
 
 bool is_terminal(void)
 {
@@ -36,11 +35,18 @@ unsigned int terminal_height(void)
 	return is_terminal() ? size_of_terminal().ws_row : 0;
 }
 
+bool can_move_cursor(void)
+{
+	const char *term = getenv("TERM");
+
+	return is_terminal() && term && strcmp(term, "dumb");
+}
+
 static bool has_colour(void)
 {
-	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+	const char *no = getenv("NO_COLOR");
 
-	return is_terminal() && !(no && *no) && term && strcmp(term, "dumb");
+	return can_move_cursor() && !(no && *no);
 }
 
 const char *bold(void)
@@ -60,57 +66,83 @@ void table_add(struct table *table, char *cell)
 	table->cells[table->nr_cells++] = cell;
 }
 
+/* Does a character of UTF-8 begin there? */
+static bool begins(char byte)
+{
+	return (byte & 0xc0) != 0x80;
+}
+
+static size_t length_of(const char *text)
+{
+	size_t length = 0;
+
+	for (; *text; text++)
+		length += begins(*text);
+	return length;
+}
+
 static size_t width_of(const struct table *table, size_t column)
 {
-	size_t width = strlen(table->columns[column].title), i;
+	size_t width = length_of(table->columns[column].title), i;
 
-	for (i = column; i < table->nr_cells; i += table->nr_columns)
-		if (strlen(table->cells[i]) > width)
-			width = strlen(table->cells[i]);
+	for (i = column; i < table->nr_cells; i += table->nr_columns) {
+		size_t length = length_of(table->cells[i]);
+
+		width = length > width ? length : width;
+	}
 	return width;
+}
+
+/* The column to leave out next, 0 if only the first is left; and the width of all */
+static size_t least_worth(const struct table *table, const size_t *widths, size_t *sum)
+{
+	size_t i, least = 0;
+
+	*sum = widths[0];
+	for (i = 1; i < table->nr_columns; i++) {
+		if (!widths[i])
+			continue;
+		*sum += GAP + widths[i];
+		if (!least || table->columns[i].keep < table->columns[least].keep)
+			least = i;
+	}
+	return least;
 }
 
 /* Leave out columns, and shorten the first one, until a row has room. */
 static void fit(const struct table *table, size_t *widths, size_t room)
 {
-	for (;;) {
-		size_t i, least = 0, sum = widths[0];
+	size_t least, sum;
 
-		for (i = 1; i < table->nr_columns; i++) {
-			if (!widths[i])
-				continue;
-			sum += GAP + widths[i];
-			if (!least || table->columns[i].keep < table->columns[least].keep)
-				least = i;
-		}
-		if (sum <= room)
-			return;
-		if (widths[0] > NARROW) {
-			size_t spare = widths[0] - NARROW;
-
-			/* First what it takes to have all columns, if that is enough. */
-			if (sum - room <= spare) {
-				widths[0] -= sum - room;
-				return;
-			}
-		}
-		if (!least) {
-			widths[0] = room;
+	while (least = least_worth(table, widths, &sum), sum > room) {
+		/* First what it takes to have all columns, if that is enough. */
+		if (!least || (widths[0] > NARROW && sum - room <= widths[0] - NARROW)) {
+			widths[0] -= sum - room;
 			return;
 		}
 		widths[least] = 0;
 	}
 }
 
+static void print_padded(const char *text, size_t width, bool right)
+{
+	size_t length = length_of(text), pad = length < width ? width - length : 0;
+
+	printf("%*s%s%*s", right ? (int)pad : 0, "", text, right ? 0 : (int)pad, "");
+}
+
 /* The end of a path tells more than its beginning. */
 static void print_first(const char *cell, size_t width)
 {
-	size_t length = strlen(cell);
+	size_t skip = length_of(cell);
 
-	if (length <= width || width <= strlen(CUT))
-		printf("%-*.*s", (int)width, (int)width, cell);
-	else
-		printf("%s%s", CUT, cell + length - (width - strlen(CUT)));
+	if (skip <= width || width <= strlen(CUT)) {
+		print_padded(cell, width, false);
+		return;
+	}
+	for (skip -= width - strlen(CUT); skip || !begins(*cell); cell++)
+		skip -= begins(*cell);
+	printf("%s%s", CUT, cell);
 }
 
 static void print_row(const struct table *table, const size_t *widths,
@@ -123,21 +155,21 @@ static void print_row(const struct table *table, const size_t *widths,
 	print_first(cells ? cells[0] : table->columns[0].title, widths[0]);
 	for (i = 1; i < last; i++) {
 		const char *cell = cells ? cells[i] : table->columns[i].title;
-		int width = widths[i];
+		bool right = table->columns[i].right;
 
-		if (!width)
+		if (!widths[i])
 			continue;
-		if (!table->columns[i].right)
-			width = i + 1 < last ? -width : 0;
-		printf("%*s%*s", GAP, "", width, cell);
+		printf("%*s", GAP, "");
+		/* No blanks at the end of a line */
+		print_padded(cell, right || i + 1 < last ? widths[i] : 0, right);
 	}
 }
 
-/* Prints a table, or the first rows of it, and forgets its cells. */
-void table_print(struct table *table, size_t max_rows)
+/* Prints a table and forgets its cells. */
+void table_print(struct table *table)
 {
 	size_t widths[table->nr_columns];
-	size_t i, rows = table->nr_cells / table->nr_columns;
+	size_t i;
 
 	for (i = 0; i < table->nr_columns; i++)
 		widths[i] = width_of(table, i);
@@ -147,8 +179,8 @@ void table_print(struct table *table, size_t max_rows)
 	printf("%s", bold());
 	print_row(table, widths, NULL);
 	printf("%s\n", plain());
-	for (i = 0; i < rows && i < max_rows; i++) {
-		print_row(table, widths, table->cells + i * table->nr_columns);
+	for (i = 0; i < table->nr_cells; i += table->nr_columns) {
+		print_row(table, widths, table->cells + i);
 		putchar('\n');
 	}
 

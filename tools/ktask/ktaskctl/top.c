@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ktaskctl top: what goes on, again and again */
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ktaskctl.h"
 
@@ -25,49 +20,17 @@ static const struct column columns[] = {
 struct change {
 	struct group		*now;
 	const struct group	*before;
-	unsigned long long		helper_usec;
+	unsigned long long	helper_usec;
 };
 
-static struct termios saved;
-static bool is_saved;
-
-static void restore_terminal(void)
+static void wait_for(double seconds)
 {
-	if (is_saved)
-		tcsetattr(STDIN_FILENO, TCSANOW, &saved);
-}
+	struct timespec time = {
+		.tv_sec = seconds,
+		.tv_nsec = (seconds - (time_t)seconds) * 1e9,
+	};
 
-static void end(int signal)
-{
-	restore_terminal();
-	_exit(128 + signal);
-}
-
-/* So that a key tells at once. */
-static void take_keys(void)
-{
-	struct termios keys;
-
-	if (!is_terminal() || tcgetattr(STDIN_FILENO, &saved))
-		return;
-	is_saved = true;
-	atexit(restore_terminal);
-	signal(SIGINT, end);
-	signal(SIGTERM, end);
-	keys = saved;
-	keys.c_lflag &= ~(ICANON | ECHO);
-	tcsetattr(STDIN_FILENO, TCSANOW, &keys);
-}
-
-/* Returns false if the user wants no more. */
-static bool wait_for(double seconds)
-{
-	struct pollfd keys = { .fd = is_saved ? STDIN_FILENO : -1, .events = POLLIN };
-	char key;
-
-	if (poll(&keys, 1, seconds * 1000) <= 0)
-		return true;
-	return read(STDIN_FILENO, &key, 1) == 1 && key != 'q';
+	nanosleep(&time, NULL);
 }
 
 static double now_in_seconds(void)
@@ -79,13 +42,6 @@ static double now_in_seconds(void)
 }
 
 static int by_path(const void *a, const void *b)
-{
-	const struct group *group = b;
-
-	return strcmp(a, group->path);
-}
-
-static int by_group(const void *a, const void *b)
 {
 	const struct group *x = a, *y = b;
 
@@ -104,19 +60,16 @@ static int by_activity(const void *a, const void *b)
 	return strcmp(x->now->path, y->now->path);
 }
 
-/* A cgroup may have been made again by the same name. */
-static unsigned long long grown(const struct change *change, const char *stat)
-{
-	unsigned long long now = stat_of(change->now, stat), before = 0;
-
-	if (change->before)
-		before = stat_of(change->before, stat);
-	return now > before ? now - before : 0;
-}
-
 static char *per_second(unsigned long long nr, double seconds)
 {
 	return xasprintf("%.*f", nr / seconds < 10 ? 1 : 0, nr / seconds);
+}
+
+static char *cap_of(struct group *group)
+{
+	if (!read_cap(group->path, group))
+		return xasprintf("?");
+	return group->capped ? xasprintf("%u", group->cap) : xasprintf("max");
 }
 
 static void add_row(struct table *table, const struct change *change, double seconds)
@@ -124,49 +77,61 @@ static void add_row(struct table *table, const struct change *change, double sec
 	const struct stat_entry *refused;
 	unsigned long long times;
 
-	add_cap(change->now);
 	refused = most_refused(change->now, change->before, &times);
-	table_add(table, xasprintf("%s", change->now->path));
+	table_add(table, xasprintf("%s", change->now->name));
 	table_add(table, xasprintf("%u", change->now->current));
-	table_add(table, change->now->capped ? xasprintf("%u", change->now->cap) :
-		  xasprintf("max"));
-	table_add(table, per_second(grown(change, "tasks"), seconds));
-	table_add(table, per_second(grown(change, "helpers_lent"), seconds));
+	table_add(table, cap_of(change->now));
+	table_add(table, per_second(grown(change->now, change->before, "tasks"), seconds));
+	table_add(table, per_second(grown(change->now, change->before, "helpers_lent"),
+				    seconds));
 	table_add(table, xasprintf("%.1f", change->helper_usec / seconds / 1e4));
-	table_add(table, refused ? xasprintf("%s", refused->name + strlen(REFUSED)) :
-		  xasprintf("-"));
+	table_add(table, xasprintf("%s", refused ? refused_by(refused) : "-"));
 }
 
-static void print_changes(const struct groups *now, const struct groups *before,
-			  double seconds)
+/* The most active ones, as many as there is room for */
+static void print_changes(struct change *changes, size_t nr, double seconds)
 {
-	struct change *changes = xrealloc(NULL, (now->nr + 1) * sizeof(*changes));
-	struct table table = {
-		.columns = columns,
-		.nr_columns = ARRAY_SIZE(columns),
-	};
-	size_t i, rows = now->nr;
+	struct table table = { .columns = columns, .nr_columns = ARRAY_SIZE(columns) };
+	size_t room = terminal_height(), i;
 
-	for (i = 0; i < now->nr; i++) {
-		changes[i].now = &now->groups[i];
-		changes[i].before = bsearch(now->groups[i].path, before->groups, before->nr,
-					    sizeof(*before->groups), by_path);
-		changes[i].helper_usec = grown(&changes[i], "helper_usec");
-	}
-	qsort(changes, now->nr, sizeof(*changes), by_activity);
-
-	/* The last line is for the cursor. */
-	if (is_terminal() && rows > terminal_height() - 2)
-		rows = terminal_height() - 2;
-	for (i = 0; i < rows; i++)
+	/* One line for the titles, one for the cursor */
+	if (room && nr + 2 > room)
+		nr = room > 3 ? room - 2 : 1;
+	for (i = 0; i < nr; i++)
 		add_row(&table, &changes[i], seconds);
-	if (is_terminal())
+	if (can_move_cursor())
 		printf("\033[H\033[J");
-	table_print(&table, SIZE_MAX);
-	if (!is_terminal())
+	table_print(&table);
+	if (!can_move_cursor())
 		putchar('\n');
 	fflush(stdout);
+}
+
+static void compare(const struct groups *now, const struct groups *before, double seconds)
+{
+	struct change *changes = xrealloc(NULL, now->nr * sizeof(*changes));
+	size_t i;
+
+	for (i = 0; i < now->nr; i++) {
+		struct change *change = &changes[i];
+
+		change->now = &now->groups[i];
+		change->before = bsearch(change->now, before->groups, before->nr,
+					 sizeof(*before->groups), by_path);
+		change->helper_usec = grown(change->now, change->before, "helper_usec");
+	}
+	qsort(changes, now->nr, sizeof(*changes), by_activity);
+	print_changes(changes, now->nr, seconds);
 	free(changes);
+}
+
+static void look(const char *path, struct groups *groups)
+{
+	read_groups(path, WHAT_CHANGES, groups);
+	if (!groups->nr)
+		die_without_groups(path);
+	/* A walk's order is another: a blank in a name comes before a slash. */
+	qsort(groups->groups, groups->nr, sizeof(*groups->groups), by_path);
 }
 
 void top(const char *path, double delay, unsigned long times)
@@ -174,23 +139,16 @@ void top(const char *path, double delay, unsigned long times)
 	struct groups before, now;
 	double last, at;
 
-	read_groups(path, WHAT_CHANGES, &before);
-	if (!before.nr)
-		die_without_groups(path);
-	take_keys();
+	look(path, &before);
 	last = now_in_seconds();
-	/* The order of a walk is not that of paths: a blank comes before a slash. */
-	qsort(before.groups, before.nr, sizeof(*before.groups), by_group);
-	while (wait_for(delay)) {
+	do {
+		wait_for(delay);
+		look(path, &now);
 		at = now_in_seconds();
-		read_groups(path, WHAT_CHANGES, &now);
-		qsort(now.groups, now.nr, sizeof(*now.groups), by_group);
-		print_changes(&now, &before, at - last);
+		compare(&now, &before, at - last);
 		free_groups(&before);
 		before = now;
 		last = at;
-		if (times && !--times)
-			break;
-	}
+	} while (!ferror(stdout) && (!times || --times));
 	free_groups(&before);
 }
