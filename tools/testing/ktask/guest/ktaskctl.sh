@@ -212,7 +212,7 @@ test_vanishing()
 		ktaskctl show --json >json && jq -e 'map(select(.effective.limit == "")) == []' json >/dev/null &&
 			[ "$(jq -c 'map(select(.cgroup | startswith("/web"))) | length' json)" = 2 ] || rc=$i
 	done
-	is "one that vanishes is left out, or whole, and the others are there" 0 $rc
+	is "one that vanishes is left out, or whole, and the others are there" 0 "$rc"
 	timeout 100 ktaskctl top --delay 0.01 --times 20 >top.said 2>&1
 	is "top goes on while cgroups come and go" "0 20" "$? $(grep -c '^/web/shop ' top.said)"
 	kill $pid
