@@ -45,13 +45,6 @@ static struct json_object *json_of(const struct group *group)
 	return json;
 }
 
-static void read_some(const char *path, struct groups *groups)
-{
-	read_groups(path, WHAT_ALL, groups);
-	if (!groups->nr)
-		die_without_groups(path);
-}
-
 bool show_json(const char *path)
 {
 	struct json_object *json = json_object_new_array();
@@ -59,7 +52,7 @@ bool show_json(const char *path)
 	bool complete;
 	size_t i;
 
-	read_some(path, &groups);
+	read_groups(path, WHAT_ALL, &groups);
 	for (i = 0; i < groups.nr; i++)
 		json_object_array_add(json, json_of(&groups.groups[i]));
 	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY |
@@ -180,7 +173,7 @@ bool show_prometheus(const char *path)
 	struct groups groups;
 	bool complete;
 
-	read_some(path, &groups);
+	read_groups(path, WHAT_ALL, &groups);
 	print_gauges(&groups);
 	print_counters(&groups);
 	complete = !groups.incomplete;

@@ -28,12 +28,11 @@ static int open_group(const char *path)
  */
 char *group_path(const char *name)
 {
-	const char *root = cgroup_root();
-	size_t length = strlen(root);
+	const char *root = cgroup_root(), *rest = path_below(name, root);
 	char *path, *real;
 
-	if (!strncmp(name, root, length) && (!name[length] || name[length] == '/'))
-		name += length;
+	if (rest)
+		name = rest;
 	while (*name == '/')
 		name++;
 	path = xasprintf("%s/%s", root, name);
@@ -42,10 +41,11 @@ char *group_path(const char *name)
 		errx(STATUS_NO_GROUP, "/%s: no such cgroup in %s", printable(name), root);
 	if (!real)
 		err(STATUS_NO_GROUP, "/%s", printable(name));
-	if (strncmp(real, root, length) || (real[length] && real[length] != '/'))
+	rest = path_below(real, root);
+	if (!rest)
 		errx(STATUS_NO_GROUP, "/%s: not below %s", printable(name), root);
 	free(path);
-	path = xasprintf("%s", real[length] ? real + length : "/");
+	path = xasprintf("%s", *rest ? rest : "/");
 	free(real);
 	return path;
 }
@@ -280,12 +280,6 @@ static void walk(int parent, const char *name, const char *path, enum what what,
 	close(dir);
 }
 
-void read_groups(const char *path, enum what what, struct groups *groups)
-{
-	*groups = (struct groups) { };
-	walk(cgroup_root_fd(), relative(path), path, what, groups);
-}
-
 void free_groups(struct groups *groups)
 {
 	while (groups->nr)
@@ -325,7 +319,7 @@ void die_without_files(const char *path)
 }
 
 /* The same for a cgroup and all below it. */
-void die_without_groups(const char *path)
+static void die_without_groups(const char *path)
 {
 	char *controllers = read_file(path, "cgroup.subtree_control");
 
@@ -339,6 +333,15 @@ void die_without_groups(const char *path)
 	errx(STATUS_NO_KTASK,
 	     "no cgroup in %s has cpu.ktask files: there are none, or the kernel has no CONFIG_CGROUP_KTASK",
 	     cgroup_root());
+}
+
+/* All from @path on; there is one at least. */
+void read_groups(const char *path, enum what what, struct groups *groups)
+{
+	*groups = (struct groups) { };
+	walk(cgroup_root_fd(), relative(path), path, what, groups);
+	if (!groups->nr)
+		die_without_groups(path);
 }
 
 /* Let the kernel judge, so that there is one rule for what is a cap. */

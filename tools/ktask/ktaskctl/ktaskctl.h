@@ -49,6 +49,7 @@ char *shell_word(const char *name);
 void find_cgroups(const char *root);
 const char *cgroup_root(void);
 int cgroup_root_fd(void);
+const char *path_below(const char *path, const char *above);
 char *path_in_root(const char *shown);
 
 /* group.c */
@@ -104,7 +105,6 @@ char *parent_of(const char *path);
 char *read_file(const char *path, const char *file);
 void set_cap(const char *path, const char *value);
 void die_without_files(const char *path);
-void die_without_groups(const char *path);
 unsigned long long stat_of(const struct group *group, const char *name);
 unsigned long long grown(const struct group *group, const struct group *before,
 			 const char *name);
@@ -115,9 +115,7 @@ const char *refused_by(const struct stat_entry *entry);
 
 /* table.c */
 
-bool is_terminal(void);
 bool can_move_cursor(void);
-unsigned int terminal_width(void);
 unsigned int terminal_height(void);
 const char *bold(void);
 const char *plain(void);

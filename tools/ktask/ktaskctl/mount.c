@@ -60,7 +60,7 @@ static bool parse(const char *line, struct mount *mount)
 }
 
 /* What is left of @path below @above, or NULL */
-static const char *below(const char *path, const char *above)
+const char *path_below(const char *path, const char *above)
 {
 	size_t length = strlen(above);
 
@@ -83,7 +83,7 @@ static bool find_mount(const char *directory, struct mount *found)
 	while (mounts && getline(&line, &size, mounts) > 0) {
 		if (!parse(line, &mount))
 			continue;
-		if (directory ? !below(directory, mount.point) : any)
+		if (directory ? !path_below(directory, mount.point) : any)
 			continue;
 		if (!any || strlen(mount.point) >= strlen(found->point))
 			*found = mount;
@@ -117,7 +117,7 @@ void find_cgroups(const char *directory)
 		root = xasprintf("%s", mount.point);
 	}
 	root_shown = xasprintf("%s%s", mount.shown[1] ? mount.shown : "",
-			       below(root, mount.point));
+			       path_below(root, mount.point));
 	root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		err(STATUS_NO_GROUP, "%s", root);
@@ -142,7 +142,7 @@ int cgroup_root_fd(void)
 /* The path here of a cgroup that a file names; NULL if it is not below the root. */
 char *path_in_root(const char *shown)
 {
-	const char *rest = *shown == '/' ? below(shown, root_shown) : NULL;
+	const char *rest = *shown == '/' ? path_below(shown, root_shown) : NULL;
 
 	if (!rest)
 		return NULL;

@@ -63,8 +63,6 @@ bool show(const char *path)
 	size_t i;
 
 	read_groups(path, WHAT_ALL, &groups);
-	if (!groups.nr)
-		die_without_groups(path);
 	for (i = 0; i < groups.nr; i++)
 		add_row(&table, &groups.groups[i]);
 	complete = !groups.incomplete;

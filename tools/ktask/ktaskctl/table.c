@@ -11,7 +11,7 @@
 #define CUT	"..."
 #define NARROW	24	/* as much of the first column is worth more than others */
 
-bool is_terminal(void)
+static bool is_terminal(void)
 {
 	return isatty(STDOUT_FILENO);
 }
@@ -25,7 +25,7 @@ static struct winsize size_of_terminal(void)
 	return size;
 }
 
-unsigned int terminal_width(void)
+static unsigned int terminal_width(void)
 {
 	return is_terminal() ? size_of_terminal().ws_col : 0;
 }

@@ -33,6 +33,13 @@ boot()
 	esac
 }
 
+# make_ktaskctl MAKE-ARGUMENTS...: the suite ends if that fails.
+make_ktaskctl()
+{
+	make -s --no-print-directory -C "$KT_TOP/tools/ktask/ktaskctl" CFLAGS='-O2 -Werror' "$@" >&2 </dev/null ||
+		{ echo "not ok - ktaskctl: make $*"; exit 1; }
+}
+
 # How much longer than on a plain kernel tests may take.
 slowness()
 {

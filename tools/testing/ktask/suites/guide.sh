@@ -8,6 +8,5 @@ dir=$(payload_dir guide)
 cp "$KT_TOP/Documentation/admin-guide/cgroup-ktask.rst" "$dir/guide"
 cp "$KT_DIR/guest/guide.sh" "$dir/job.sh"
 # Static, as the guest has no libraries for it.
-make -s --no-print-directory -C "$KT_TOP/tools/ktask/ktaskctl" CFLAGS='-O2 -Werror' STATIC=1 OUT="$dir" >&2 </dev/null ||
-	{ echo "not ok - ktaskctl compiles"; exit 1; }
+make_ktaskctl STATIC=1 OUT="$dir"
 boot guide --variant default --cpus 4 --timeout 300 "$dir"

@@ -4,13 +4,6 @@
 
 . "$(dirname "$0")/common.sh"
 
-# tool MAKE-ARGUMENTS...
-tool()
-{
-	make -s --no-print-directory -C "$KT_TOP/tools/ktask/ktaskctl" CFLAGS='-O2 -Werror' "$@" >&2 </dev/null ||
-		{ echo "not ok - ktaskctl: make $*"; exit 1; }
-}
-
 # run VARIANT
 run()
 {
@@ -18,7 +11,7 @@ run()
 
 	dir=$(payload_dir "ktaskctl-$1")
 	# Static, as the guest has no libraries for it.
-	tool STATIC=1 OUT="$dir"
+	make_ktaskctl STATIC=1 OUT="$dir"
 	cp "$KT_TOP/tools/ktask/ktaskctl/completion.bash" "$dir/"
 	cp "$KT_DIR/guest/ktaskctl.sh" "$dir/job.sh"
 	echo "$1" >"$dir/kernel"
@@ -26,7 +19,7 @@ run()
 }
 
 installed=$(payload_dir ktaskctl-installed)
-tool install OUT="$installed" DESTDIR="$installed" prefix=/usr
+make_ktaskctl install OUT="$installed" DESTDIR="$installed" prefix=/usr
 if "$installed/usr/sbin/ktaskctl" --help | grep -q '^usage' && [ -s "$installed/usr/share/man/man8/ktaskctl.8" ]; then
 	echo "ok - ktaskctl: what is installed runs"
 else
