@@ -6,12 +6,12 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also harm, executed, live, window, saturated and bystander.
+# measure; there are also harm, executed, ends, live, window, saturated and bystander.
 # HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
 # microseconds of a period of cpu.max, for quota. CPUS=2:
-# virtual CPUs of live. CLOCK=instructions: not time but instructions, of the
+# virtual CPUs of live and ends. CLOCK=instructions: not time but instructions, of the
 # parts for which that means something. RESULTS=: where to. KERNEL=, STOCK=: a
 # vmlinux instead of building.
 
@@ -27,7 +27,7 @@ cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed harm small quota executed map live window saturated bystander'
+	known='speed harm small quota executed ends map live window saturated bystander'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
@@ -144,18 +144,32 @@ part_quota()
 # By what the emulator sees the CPUs do, and not by any clock.
 part_executed()
 {
+	job executed executed.sh "$reps" 1024 150
+	boot_counted executed 2 $((300 + reps * 60))
+	python3 -B "$bench/executed.py" "$results" "$kernel"
+	rm -f "$results"/executed{.counts,-order.csv}
+}
+
+part_ends()
+{
+	job ends ends.sh "$reps" 1024
+	boot_counted ends "$cpus" $((300 + reps * 120))
+	python3 -B "$bench/ends.py" "$results" "$kernel"
+	rm -f "$results"/ends.counts
+}
+
+# boot_counted NAME CPUS SECONDS: on an emulator that counts instructions
+boot_counted()
+{
 	local mark plugin=$results/count.so
 
 	mark=$(nm "$kernel" | awk '$3 == "proc_do_uts_string" { print $1 }')
 	[ -n "$mark" ] || die "$kernel has no function proc_do_uts_string to tell that a sample begins"
 	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/count.c" -o "$plugin" ||
 		die "count.c does not compile"
-	job executed executed.sh "$reps" 1024 150
-	boot executed --kernel "$kernel" --accel tcg --cpus 2 --mem "${MEM:-4G}" --append nokaslr \
-		--qemu "-plugin $plugin,mark=$mark,out=$results/executed.counts" \
-		--timeout $((300 + reps * 60))
-	python3 -B "$bench/executed.py" "$results" "$kernel"
-	rm -f "$plugin" "$results"/executed{.counts,-order.csv}
+	boot "$1" --kernel "$kernel" --accel tcg --cpus "$2" --mem "${MEM:-4G}" --append nokaslr \
+		--qemu "-plugin $plugin,mark=$mark,cpus=$2,out=$results/$1.counts" --timeout "$3"
+	rm -f "$plugin"
 }
 
 # The order of things holds with more virtual CPUs than the host has; times do not.

@@ -37,17 +37,24 @@ class Functions:
             return 'user space'
         return self.found[bisect.bisect_right(self.starts, address) - 1][1]
 
+    def is_start(self, address):
+        """Is it that of a function's first instruction?"""
+        return self.starts[bisect.bisect_right(self.starts, address) - 1] == address
 
-def counts(path, functions):
-    """Instructions by function, for each mark."""
+
+def counts(path, functions, calls=None):
+    """Instructions by function, for each mark; and how often each was called."""
     found = [collections.Counter()]
     with open(path, encoding='ascii') as lines:
         for line in lines:
             if line == 'mark\n':
                 found.append(collections.Counter())
                 continue
-            address, executed = line.split()
-            found[-1][functions.name(int(address, 16))] += int(executed)
+            address, executed, runs = line.split()
+            name = functions.name(int(address, 16))
+            found[-1][name] += int(executed)
+            if calls is not None and functions.is_start(int(address, 16)):
+                calls[len(found) - 1][name] += int(runs)
     return found[:-1]
 
 

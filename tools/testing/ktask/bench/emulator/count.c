@@ -3,12 +3,12 @@
  * Count the instructions that the guest executes, by address, on all CPUs: a
  * plugin for QEMU.
  *
- * arguments: out=FILE, where to; mark=ADDRESS, in hexadecimal: each time that
+ * arguments: cpus=N, virtual CPUs; out=FILE, where to; mark=ADDRESS, in hexadecimal: each time that
  * the guest executes the instruction there, what was counted since the last
  * time is written, and counted anew.
  *
- * A line has the address of a block of instructions and how many were executed
- * of it; user space is all at 0. "mark" ends what belongs together.
+ * A line has the address of a block of instructions, how many were executed of it,
+ * and how often it was; user space is all at 0. "mark" ends what belongs together.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +17,6 @@
 
 #include "plugin.h"
 
-#define NR_VCPUS	2
 #define NR_BUCKETS	65536
 #define KERNEL_START	0xffffffff80000000UL
 
@@ -29,10 +28,10 @@ struct runs {
 
 /* A block of instructions that are executed one after the other */
 struct block {
-	struct runs	runs[NR_VCPUS];
 	struct block	*next;
 	unsigned long	address;
 	size_t		insns;
+	struct runs	runs[];	/* of each virtual CPU */
 };
 
 int qemu_plugin_version = QEMU_PLUGIN_VERSION;
@@ -41,6 +40,7 @@ int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct block *blocks[NR_BUCKETS];
 static unsigned long mark;
+static unsigned int cpus;
 static FILE *out;
 
 /* The same block may be translated more than once. */
@@ -54,7 +54,7 @@ static struct block *find_block(unsigned long address, size_t insns)
 		if (block->address == address && block->insns == insns)
 			break;
 	if (!block) {
-		block = calloc(1, sizeof(*block));
+		block = calloc(1, sizeof(*block) + cpus * sizeof(*block->runs));
 		if (!block)
 			abort();
 		block->address = address;
@@ -70,20 +70,21 @@ static void count(unsigned int cpu, void *data)
 {
 	struct block *block = data;
 
-	block->runs[cpu % NR_VCPUS].nr++;
+	block->runs[cpu % cpus].nr++;
 }
 
 static void write_block(struct block *block)
 {
 	unsigned long runs = 0;
-	int cpu;
+	unsigned int cpu;
 
-	for (cpu = 0; cpu < NR_VCPUS; cpu++) {
+	for (cpu = 0; cpu < cpus; cpu++) {
 		runs += block->runs[cpu].nr;
 		block->runs[cpu].nr = 0;
 	}
 	if (runs)
-		fprintf(out, "%lx %lu\n", block->address, runs * block->insns);
+		fprintf(out, "%lx %lu %lu\n", block->address,
+			runs * block->insns, runs);
 }
 
 static void write_all(unsigned int cpu, void *data)
@@ -131,11 +132,13 @@ int qemu_plugin_install(unsigned long id, const struct qemu_info *info,
 	for (i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "mark=", 5))
 			mark = strtoul(argv[i] + 5, NULL, 16);
+		else if (!strncmp(argv[i], "cpus=", 5))
+			cpus = atoi(argv[i] + 5);
 		else if (!strncmp(argv[i], "out=", 4))
 			out = fopen(argv[i] + 4, "w");
 	}
-	if (!mark || !out) {
-		fputs("count: mark=ADDRESS and out=FILE are needed\n", stderr);
+	if (!mark || !cpus || !out) {
+		fputs("count: mark=ADDRESS, cpus=N and out=FILE are needed\n", stderr);
 		return -1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
