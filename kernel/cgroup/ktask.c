@@ -5,12 +5,10 @@
  * A helper on loan points at its caller's css_set and holds a reference on it,
  * but is not on its list of tasks. So everything that is charged by css goes
  * where the caller's would, while cgroup.procs, the populated state and rmdir
- * know nothing of the helper: a migration does not have to move it and the
- * removal of the cgroup does not have to wait for it. The css_set keeps its
- * csses, and with them the caller's task_group and memcg, for as long as the
- * loan lasts; but they may be offline. Who charges to a css without keeping a
- * reference has to look: hugetlb_cgroup charges the next one above instead. No
- * lock of the cgroup core is taken, but by the last reference to go.
+ * know nothing of the helper. Whoever migrates the caller moves its helpers, too,
+ * before the migration is over (../ktask/loan.c). So the cgroup of a helper has a
+ * member, the caller, and is online. No lock of the cgroup core is taken, but by the
+ * last reference to go.
  */
 #include <linux/memcontrol.h>
 
@@ -38,6 +36,15 @@ struct css_set *ktask_cset_get(struct task_struct *caller)
 	} while (!refcount_inc_not_zero(&cset->refcount));
 
 	return cset;
+}
+
+/**
+ * ktask_cset_hold - get another reference on a css_set
+ * @cset: the css_set; a reference is held
+ */
+void ktask_cset_hold(struct css_set *cset)
+{
+	get_css_set(cset);
 }
 
 /**

@@ -167,19 +167,46 @@ static void ktask_helper_reset_prio(struct ktask_helper *helper)
 }
 
 /**
+ * ktask_helper_uncharge - stop charging a helper to its caller's cgroup
+ * @helper: current's, or one that was cancelled
+ *
+ * It follows its caller no more. So the cgroup that it still is in may be removed,
+ * but that does not go offline before ktask_helper_return() drops the RCU read lock.
+ *
+ * Return: the css_set that it has, with a reference.
+ */
+struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
+	__acquires(RCU)
+{
+	struct css_set *cset;
+
+	rcu_read_lock();
+	guard(raw_spinlock)(&helper->lock);
+	cset = helper->cset;
+	WRITE_ONCE(helper->cset, NULL);
+	if (helper->working)
+		ktask_count_working(cset, -1);
+	helper->working = false;
+	ktask_cap_return(cset, helper->over_cap);
+	return cset;
+}
+
+/**
  * ktask_helper_return - put a helper back into the root cgroups and into its pool
  * @helper: current's, or one that was cancelled
+ * @cset: what ktask_helper_uncharge() returned for it
  * @keep: not into its pool
  *
  * In the root cgroups it is nicer than all others, so it has to be in the pool
- * before it can be preempted: else nobody can lend it for a while.
+ * before it can be preempted: else nobody can lend it for a while. Nor may it then
+ * be in an RCU read section.
  */
-void ktask_helper_return(struct ktask_helper *helper, bool keep)
+void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
+			 bool keep)
+	__releases(RCU)
 {
-	struct css_set *cset = helper->cset;
-
-	helper->cset = NULL;
 	preempt_disable();
+	rcu_read_unlock();
 	/* Whoever waits for one that is kept may still change that. */
 	if (!keep)
 		ktask_helper_reset_prio(helper);
@@ -189,6 +216,47 @@ void ktask_helper_return(struct ktask_helper *helper, bool keep)
 	preempt_enable();
 	/* From here on it may be on loan again. */
 	ktask_cset_put(cset);
+}
+
+/**
+ * ktask_helper_follow - move a helper to the cgroup that its caller is in now
+ * @helper: a helper of the caller's
+ * @caller: the task
+ *
+ * As with a thread that moves, no limit is in the way; if there are more helpers
+ * than a cap allows then, some leave. Memory is charged to the cgroup before until
+ * the helper leaves, at the end of its chunk.
+ *
+ * Context: any, but for hard interrupts.
+ *
+ * Return: false if there was nothing to do.
+ */
+bool ktask_helper_follow(struct ktask_helper *helper,
+			 struct task_struct *caller)
+{
+	struct css_set *cset;
+	bool moved = false;
+
+	/* Only whoever moves the caller changes it to another one. */
+	if (ktask_cset_is_current(READ_ONCE(helper->cset), caller))
+		return false;
+
+	cset = ktask_cset_get(caller);
+	scoped_guard(raw_spinlock, &helper->lock) {
+		if (!helper->cset)
+			break;
+		helper->over_cap = ktask_cap_move(helper->cset, cset,
+						  helper->over_cap);
+		if (helper->working) {
+			ktask_count_working(cset, 1);
+			ktask_count_working(helper->cset, -1);
+		}
+		ktask_sched_enter(helper->task, cset);
+		swap(helper->cset, cset);
+		moved = true;
+	}
+	ktask_cset_put(cset);
+	return moved;
 }
 
 /**
@@ -270,7 +338,13 @@ static void ktask_context_attach(struct ktask_context *old,
 						  (PF_MEMALLOC_NOIO |
 						   PF_MEMALLOC_NOFS |
 						   PF_MEMALLOC_PIN));
-	old->memcg = set_active_memcg(ktask_cset_memcg(helper->cset));
+	scoped_guard(raw_spinlock, &helper->lock) {
+		helper->working = true;
+		ktask_count_working(helper->cset, 1);
+		helper->attached = helper->cset;
+		ktask_cset_hold(helper->attached);
+	}
+	old->memcg = set_active_memcg(ktask_cset_memcg(helper->attached));
 	/* If a cpuset changes both in between, the helper will see and leave. */
 	set_mems_allowed(ktask_mems_of(caller));
 	old->mempolicy = ktask_swap_mempolicy(ktask_copy_mempolicy(helper, caller));
@@ -287,6 +361,7 @@ static void ktask_context_detach(struct ktask_context *old,
 	ktask_swap_mempolicy(old->mempolicy);
 	set_active_memcg(old->memcg);
 	memalloc_flags_restore(old->memalloc_flags);
+	ktask_cset_put(helper->attached);
 }
 
 static struct ktask_faults ktask_faults_of_current(void)
@@ -313,6 +388,14 @@ static struct ktask_faults ktask_faults_since(const struct ktask_faults *before)
 	return faults;
 }
 
+/* Nobody kills current any more: see ktask_loan_kill(). */
+static void ktask_clear_kill(void)
+{
+	if (signal_pending(current))
+		flush_signals(current);
+	WRITE_ONCE(current->signal->oom_mm, NULL);
+}
+
 /* Serve a loan from start to end. */
 static void ktask_helper_serve(struct ktask_helper *helper)
 {
@@ -320,31 +403,28 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	struct ktask_loan *loan = helper->loan;
 	u64 ns = task_sched_runtime(current);
 	struct ktask_context own;
+	struct css_set *cset;
 	bool keep;
 
 	ktask_context_attach(&own, helper);
-	ktask_count_working(helper->cset, 1);
 	keep = loan->work(&helper->worker, loan->job);
-	ktask_count_working(helper->cset, -1);
 	ktask_context_detach(&own, helper);
 
 	ns = task_sched_runtime(current) - ns;
 	faults = ktask_faults_since(&faults);
-	ktask_cap_return(helper->cset, helper->over_cap);
+	cset = ktask_helper_uncharge(helper);
 
-	/*
-	 * All may return at once, so no lock is held while a helper moves between
-	 * groups. Who is kept may be released as soon as the loan has it back.
-	 */
-	if (keep)
-		ktask_helper_return(helper, true);
-	ktask_loan_take_back(loan, helper, ns, &faults);
-	/* Nobody kills it any more: see ktask_loan_kill(). */
-	if (signal_pending(current))
-		flush_signals(current);
-	WRITE_ONCE(current->signal->oom_mm, NULL);
-	if (!keep)
-		ktask_helper_return(helper, false);
+	/* All may return at once, so no lock is held while one moves between groups. */
+	if (keep) {
+		/* It may be released as soon as the loan has it back. */
+		ktask_helper_return(helper, cset, true);
+		ktask_loan_take_back(loan, helper, ns, &faults);
+		ktask_clear_kill();
+	} else {
+		ktask_loan_take_back(loan, helper, ns, &faults);
+		ktask_clear_kill();
+		ktask_helper_return(helper, cset, false);
+	}
 }
 
 static int ktask_helper_main(void *data)
@@ -399,6 +479,7 @@ bool ktask_helper_create(int nid)
 		return false;
 	}
 	helper->nid = nid;
+	raw_spin_lock_init(&helper->lock);
 	helper->task = kthread_create_on_node(ktask_helper_main, helper, nid,
 					      "ktask/%d", nid);
 	if (IS_ERR(helper->task)) {

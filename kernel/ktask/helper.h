@@ -32,7 +32,11 @@ enum ktask_helper_state {
  * @state: &enum ktask_helper_state
  * @node: entry in the pool's idle list, or in the loan's list of helpers
  * @loan: what it works for, while on loan
- * @cset: the caller's css_set as it was when the helper was lent
+ * @lock: protects @cset, @working and @over_cap, and what is charged for it: whoever
+ *	moves its caller to another cgroup changes these
+ * @cset: the caller's css_set; NULL once the helper is not charged any more
+ * @attached: what that was when the helper took over the caller's memcg
+ * @working: it has begun and has not ended
  * @cpus: room for the CPUs that the caller may run on
  * @lent_at: when it was lent, in jiffies
  * @leaving: it is no longer part of &ktask_loan.staying
@@ -46,7 +50,10 @@ struct ktask_helper {
 	atomic_t		state;
 	struct list_head	node;
 	struct ktask_loan	*loan;
+	raw_spinlock_t		lock;	/* see above */
 	struct css_set		*cset;
+	struct css_set		*attached;
+	bool			working;
 	cpumask_var_t		cpus;
 	unsigned long		lent_at;
 	bool			leaving;
@@ -63,6 +70,7 @@ void ktask_pool_put(struct ktask_helper *helper);
 void ktask_pool_missed(int nid, unsigned int nr);
 
 /* loan.c */
+void ktask_loan_detach(struct ktask_loan *loan);
 void ktask_loan_take_back(struct ktask_loan *loan, struct ktask_helper *helper,
 			  u64 ns, const struct ktask_faults *faults);
 
@@ -73,7 +81,11 @@ bool ktask_helper_place(struct ktask_helper *helper, struct ktask_loan *loan,
 			int nid);
 void ktask_helper_start(struct ktask_helper *helper);
 bool ktask_helper_cancel(struct ktask_helper *helper);
-void ktask_helper_return(struct ktask_helper *helper, bool keep);
+struct css_set *ktask_helper_uncharge(struct ktask_helper *helper);
+void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
+			 bool keep);
+bool ktask_helper_follow(struct ktask_helper *helper,
+			 struct task_struct *caller);
 void ktask_helper_set_prio(struct ktask_helper *helper);
 
 #endif /* _KTASK_HELPER_H */

@@ -248,6 +248,8 @@ void ktask_sched_move_current(int cpu);
 #ifdef CONFIG_CGROUP_KTASK
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
+struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
+				  struct task_group *over_cap);
 void ktask_cap_update_peak(struct css_set *cset);
 void ktask_cap_return(struct css_set *cset, struct task_group *over_cap);
 struct task_group *ktask_cap_reclaim(struct css_set *cset);
@@ -263,6 +265,13 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 				    enum ktask_limit *limit)
 {
 	return true;
+}
+
+static inline struct task_group *ktask_cap_move(struct css_set *from,
+						struct css_set *to,
+						struct task_group *over_cap)
+{
+	return NULL;
 }
 
 static inline void ktask_cap_update_peak(struct css_set *cset)
@@ -305,6 +314,7 @@ static inline void ktask_account(struct task_struct *caller, const u64 *stats)
 /* ../cgroup/ktask.c */
 #ifdef CONFIG_CGROUPS
 struct css_set *ktask_cset_get(struct task_struct *caller);
+void ktask_cset_hold(struct css_set *cset);
 void ktask_cset_put(struct css_set *cset);
 bool ktask_cset_is_current(struct css_set *cset, struct task_struct *caller);
 struct mem_cgroup *ktask_cset_memcg(struct css_set *cset);
@@ -314,6 +324,10 @@ const struct cpumask *ktask_cgroup_cpus(struct cgroup *cgrp);
 static inline struct css_set *ktask_cset_get(struct task_struct *caller)
 {
 	return NULL;
+}
+
+static inline void ktask_cset_hold(struct css_set *cset)
+{
 }
 
 static inline void ktask_cset_put(struct css_set *cset)

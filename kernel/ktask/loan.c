@@ -11,6 +11,7 @@
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/moduleparam.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/rt.h>
@@ -190,30 +191,107 @@ static struct ktask_helper *ktask_loan_find(struct ktask_loan *loan, int nid,
 	return helper;
 }
 
+/*
+ * Who moves current to another cgroup is to find its helpers. There is no other loan:
+ * tasks within tasks have no helpers.
+ */
+static void ktask_loan_attach(struct ktask_loan *loan)
+{
+	if (current->ktask_loan == loan)
+		return;
+
+	guard(task_lock)(current);
+	current->ktask_loan = loan;
+}
+
+/**
+ * ktask_loan_detach - nobody finds a loan any more
+ * @loan: the loan of current, without helpers
+ */
+void ktask_loan_detach(struct ktask_loan *loan)
+{
+	if (current->ktask_loan != loan)
+		return;
+
+	guard(task_lock)(current);
+	current->ktask_loan = NULL;
+}
+
+/* Move one of a caller's helpers. Returns it, with a reference, or NULL. */
+static struct task_struct *ktask_loan_move_one(struct task_struct *caller)
+{
+	struct ktask_helper *helper;
+
+	guard(task_lock)(caller);
+	if (!caller->ktask_loan)
+		return NULL;
+
+	guard(spinlock)(&caller->ktask_loan->lock);
+	list_for_each_entry(helper, &caller->ktask_loan->helpers, node)
+		if (ktask_helper_follow(helper, caller))
+			return get_task_struct(helper->task);
+	return NULL;
+}
+
+/**
+ * ktask_caller_moved - a task was moved to another cgroup: so are its helpers
+ * @caller: the task
+ *
+ * One that is just leaving does so in the cgroup before, but while that is online:
+ * whoever removes it waits for a grace period.
+ *
+ * Context: process context, may sleep. cgroup_mutex is held.
+ */
+void ktask_caller_moved(struct task_struct *caller)
+{
+	struct task_struct *helper;
+
+	while ((helper = ktask_loan_move_one(caller))) {
+		/* What is counted for a cgroup is told apart when threads are switched. */
+		perf_cgroup_move(helper);
+		put_task_struct(helper);
+		cond_resched();
+	}
+}
+
+/* Put a helper into the caller's cgroup, if it still is the one of @cset. */
+static bool ktask_loan_enter(struct ktask_loan *loan, struct ktask_helper *helper,
+			     struct css_set *cset)
+{
+	ktask_loan_attach(loan);
+	/* Either ktask_caller_moved() finds the helper, or the move is seen here. */
+	guard(spinlock)(&loan->lock);
+	if (!ktask_cset_is_current(cset, current))
+		return false;
+
+	helper->cset = cset;
+	ktask_sched_enter(helper->task, cset);
+	list_add_tail(&helper->node, &loan->helpers);
+	loan->stats[KTASK_STAT_HELPERS]++;
+	/* After the unlock it may already have another one. */
+	ktask_cap_update_peak(cset);
+	return true;
+}
+
 /* Lend a helper that is charged to @cset. */
-static void ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
+static bool ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
 			   struct css_set *cset, int nid)
 {
 	helper->loan = loan;
-	helper->cset = cset;
 	helper->lent_at = jiffies;
 	helper->leaving = false;
 	helper->over_cap = NULL;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->nid : nid;
-	ktask_cap_update_peak(cset);
-	ktask_sched_enter(helper->task, cset);
+	if (!ktask_loan_enter(loan, helper, cset))
+		return false;
 
 	loan->last_refused = NR_KTASK_LIMITS;
 	atomic_inc(&loan->nr);
 	atomic_inc(&loan->staying);
 	ktask_trace_lend(loan, helper->task);
-
-	scoped_guard(spinlock, &loan->lock) {
-		list_add_tail(&helper->node, &loan->helpers);
-		loan->stats[KTASK_STAT_HELPERS]++;
-	}
 	ktask_helper_start(helper);
+	return true;
 }
 
 /**
@@ -244,11 +322,14 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 		goto put_cset;
 
 	helper = ktask_loan_find(loan, nid, budget.helpers - nr, &limit);
-	if (helper) {
-		ktask_loan_add(loan, helper, cset, nid);
+	if (!helper)
+		goto uncharge;
+	if (ktask_loan_add(loan, helper, cset, nid))
 		return true;
-	}
 
+	ktask_pool_put(helper);
+	limit = KTASK_LIMIT_MOVED;
+uncharge:
 	ktask_cap_return(cset, NULL);
 put_cset:
 	ktask_cset_put(cset);
@@ -342,16 +423,20 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	struct ktask_loan *loan = helper->loan;
 	enum ktask_limit limit;
 
-	helper->over_cap = ktask_cap_reclaim(helper->cset);
-	if (helper->over_cap)
-		return KTASK_LIMIT_CAP;
-	if (!ktask_cset_is_current(helper->cset, loan->caller) ||
-	    !ktask_helper_has_mems(helper))
+	scoped_guard(raw_spinlock, &helper->lock) {
+		helper->over_cap = ktask_cap_reclaim(helper->cset);
+		if (helper->over_cap)
+			return KTASK_LIMIT_CAP;
+		if (helper->cset != helper->attached)
+			return KTASK_LIMIT_MOVED;
+	}
+	if (!ktask_helper_has_mems(helper))
 		return KTASK_LIMIT_MOVED;
 	if (!ktask_helper_has_cpus(helper))
 		return KTASK_LIMIT_CPUS;
 	if (ktask_over_budget(helper, &limit))
 		return limit;
+	guard(raw_spinlock)(&helper->lock);
 	if (ktask_share_claimed(loan, helper->cset, helper->lent_at))
 		return KTASK_LIMIT_SHARE;
 	return NR_KTASK_LIMITS;

@@ -24,8 +24,11 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 {
 	static const struct ktask_faults none;
 	struct ktask_helper *helper, *tmp;
+	struct css_set *cset;
 	LIST_HEAD(cancelled);
 
+	/* Those that were cancelled do not follow the caller any more. */
+	guard(rcu)();
 	scoped_guard(spinlock, &loan->lock) {
 		list_for_each_entry_safe(helper, tmp, &loan->helpers, node) {
 			if (!ktask_helper_cancel(helper))
@@ -36,10 +39,10 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 	}
 
 	list_for_each_entry_safe(helper, tmp, &cancelled, node) {
-		ktask_cap_return(helper->cset, helper->over_cap);
+		cset = ktask_helper_uncharge(helper);
 		ktask_trace_cancel(loan, helper->task, KTASK_LIMIT_END);
 		ktask_loan_take_back(loan, helper, 0, &none);
-		ktask_helper_return(helper, false);
+		ktask_helper_return(helper, cset, false);
 	}
 }
 
@@ -128,6 +131,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 							   node));
 	}
 	spin_unlock(&loan->lock);
+	ktask_loan_detach(loan);
 	if (cset) {
 		ktask_count_working(cset, 1);
 		ktask_cset_put(cset);

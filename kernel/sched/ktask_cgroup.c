@@ -253,6 +253,15 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 	return true;
 }
 
+static void ktask_level_update_peak(struct task_group *tg)
+{
+	int nr = ktask_charged(tg);
+	int peak = atomic_read(&tg->ktask.peak);
+
+	while (peak < nr && !atomic_try_cmpxchg(&tg->ktask.peak, &peak, nr))
+		;
+}
+
 /**
  * ktask_cap_update_peak - a helper was found for a charge
  * @cset: the css_set that it is charged to
@@ -262,14 +271,37 @@ void ktask_cap_update_peak(struct css_set *cset)
 	struct task_group *tg;
 
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
-	     tg = ktask_capped(tg->parent)) {
-		int nr = ktask_charged(tg);
-		int peak = atomic_read(&tg->ktask.peak);
+	     tg = ktask_capped(tg->parent))
+		ktask_level_update_peak(tg);
+}
 
-		while (peak < nr &&
-		       !atomic_try_cmpxchg(&tg->ktask.peak, &peak, nr))
-			;
+/**
+ * ktask_cap_move - charge a helper to where its caller has moved, whatever caps say
+ * @from: the css_set that it is charged to
+ * @to: the css_set that the caller has now
+ * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
+ *
+ * Return: @over_cap, or NULL if it was charged for that again.
+ */
+struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
+				  struct task_group *over_cap)
+{
+	struct task_group *old = ktask_cset_tg(from), *tg;
+
+	for (tg = ktask_cset_tg(to);
+	     !cgroup_is_descendant(old->css.cgroup, tg->css.cgroup);
+	     tg = tg->parent) {
+		atomic64_inc(&tg->ktask.use);
+		ktask_level_update_peak(tg);
 	}
+	/* Where both are below, nothing changes. */
+	for (; old != tg; old = old->parent) {
+		if (old == over_cap)
+			over_cap = NULL;
+		else
+			ktask_uncharge_level(old);
+	}
+	return over_cap;
 }
 
 /**
