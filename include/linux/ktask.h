@@ -19,6 +19,7 @@
 #include <linux/types.h>
 
 struct mm_struct;
+struct task_struct;
 
 /**
  * typedef ktask_thread_func - do one chunk of a task

@@ -6,9 +6,10 @@
  * but is not on its list of tasks. So everything that is charged by css goes
  * where the caller's would, while cgroup.procs, the populated state and rmdir
  * know nothing of the helper. Whoever migrates the caller moves its helpers, too,
- * before the migration is over (../ktask/loan.c). So the cgroup of a helper has a
- * member, the caller, and is online. No lock of the cgroup core is taken, but by the
- * last reference to go.
+ * before the migration is over (../ktask/loan.c). So a helper is in a cgroup that has
+ * a member, the caller, and that is online; but for a css that was disabled while the
+ * caller was exiting, and so stays with it. No lock of the cgroup core is taken, but
+ * by the last reference to go.
  */
 #include <linux/memcontrol.h>
 

@@ -166,6 +166,16 @@ static void ktask_helper_reset_prio(struct ktask_helper *helper)
 		ktask_reset_prio(helper->task);
 }
 
+/* The caller of a loan that waited for a helper; a reference is given back. */
+static void ktask_wake_waiter(struct task_struct *waiter)
+{
+	if (!waiter)
+		return;
+
+	wake_up_process(waiter);
+	put_task_struct(waiter);
+}
+
 /**
  * ktask_helper_uncharge - stop charging a helper to its caller's cgroup
  * @helper: current's, or one that was cancelled
@@ -195,26 +205,24 @@ struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
  * ktask_helper_return - put a helper back into the root cgroups and into its pool
  * @helper: current's, or one that was cancelled
  * @cset: what ktask_helper_uncharge() returned for it
- * @keep: not into its pool
+ * @waiter: what ktask_loan_take_back() returned for it
  *
- * In the root cgroups it is nicer than all others, so it has to be in the pool
- * before it can be preempted: else nobody can lend it for a while. Nor may it then
- * be in an RCU read section.
+ * In the root cgroups it is nicer than all others. So before it can be preempted it
+ * has to be in the pool, for others to lend it, and to wake whoever waits. Nor may it
+ * then be in an RCU read section.
  */
 void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
-			 bool keep)
+			 struct task_struct *waiter)
 	__releases(RCU)
 {
 	preempt_disable();
 	rcu_read_unlock();
-	/* Whoever waits for one that is kept may still change that. */
-	if (!keep)
-		ktask_helper_reset_prio(helper);
+	ktask_helper_reset_prio(helper);
 	ktask_sched_leave(helper->task);
-	if (!keep)
-		ktask_pool_put(helper);
-	preempt_enable();
 	/* From here on it may be on loan again. */
+	ktask_pool_put(helper);
+	ktask_wake_waiter(waiter);
+	preempt_enable();
 	ktask_cset_put(cset);
 }
 
@@ -402,6 +410,7 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	struct ktask_faults faults = ktask_faults_of_current();
 	struct ktask_loan *loan = helper->loan;
 	u64 ns = task_sched_runtime(current);
+	struct task_struct *waiter;
 	struct ktask_context own;
 	struct css_set *cset;
 	bool keep;
@@ -416,14 +425,19 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 
 	/* All may return at once, so no lock is held while one moves between groups. */
 	if (keep) {
-		/* It may be released as soon as the loan has it back. */
-		ktask_helper_return(helper, cset, true);
-		ktask_loan_take_back(loan, helper, ns, &faults);
+		preempt_disable();
+		rcu_read_unlock();
+		ktask_sched_leave(current);
+		preempt_enable();
+		ktask_cset_put(cset);
+		/* The caller may release it from then on. */
+		waiter = ktask_loan_take_back(loan, helper, ns, &faults);
 		ktask_clear_kill();
+		ktask_wake_waiter(waiter);
 	} else {
-		ktask_loan_take_back(loan, helper, ns, &faults);
+		waiter = ktask_loan_take_back(loan, helper, ns, &faults);
 		ktask_clear_kill();
-		ktask_helper_return(helper, cset, false);
+		ktask_helper_return(helper, cset, waiter);
 	}
 }
 

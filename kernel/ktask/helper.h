@@ -71,8 +71,9 @@ void ktask_pool_missed(int nid, unsigned int nr);
 
 /* loan.c */
 void ktask_loan_detach(struct ktask_loan *loan);
-void ktask_loan_take_back(struct ktask_loan *loan, struct ktask_helper *helper,
-			  u64 ns, const struct ktask_faults *faults);
+struct task_struct *ktask_loan_take_back(struct ktask_loan *loan,
+					 struct ktask_helper *helper, u64 ns,
+					 const struct ktask_faults *faults);
 
 /* helper.c */
 bool ktask_helper_create(int nid);
@@ -83,7 +84,7 @@ void ktask_helper_start(struct ktask_helper *helper);
 bool ktask_helper_cancel(struct ktask_helper *helper);
 struct css_set *ktask_helper_uncharge(struct ktask_helper *helper);
 void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
-			 bool keep);
+			 struct task_struct *waiter);
 bool ktask_helper_follow(struct ktask_helper *helper,
 			 struct task_struct *caller);
 void ktask_helper_set_prio(struct ktask_helper *helper);

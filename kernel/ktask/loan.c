@@ -113,7 +113,8 @@ static unsigned int ktask_loan_room(struct ktask_loan *loan, unsigned int own,
 		WRITE_ONCE(loan->busy_since, now);
 	if (!since || now - since < (s64)KTASK_CHUNK_NS)
 		return own;
-	return max((int)own + spare, 0);
+	/* One by one: other callers of the cgroup see the same. */
+	return max(own, 1U) - 1;
 }
 
 /* Make the number anew, unless it is young or somebody else does so. */
@@ -136,7 +137,9 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 	if (budget.helpers)
 		ktask_budget_narrow(&budget, ktask_loan_room(loan, own, now),
 				    KTASK_LIMIT_BUSY, NULL);
-	ktask_loan_set_age(loan, !own && !budget.helpers);
+	/* What is left of a quota is more as soon as a period begins. */
+	ktask_loan_set_age(loan, !own && !budget.helpers &&
+			   budget.limit != KTASK_LIMIT_QUOTA);
 
 	/* Not if this took so long that it is about another time: there is a next. */
 	if (atomic64_read(&loan->made_at) == now && atomic_read(&loan->nr) == own)
@@ -286,6 +289,9 @@ static bool ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
 	if (!ktask_loan_enter(loan, helper, cset))
 		return false;
 
+	/* It was preempted as it went to sleep, and runs again. */
+	if (task_curr(helper->task))
+		perf_cgroup_move(helper->task);
 	loan->last_refused = NR_KTASK_LIMITS;
 	atomic_inc(&loan->nr);
 	atomic_inc(&loan->staying);
@@ -345,30 +351,26 @@ put_cset:
  *
  * The loan is on the caller's stack, and the caller leaves once it holds the lock
  * and finds the list empty. So nothing here touches the loan after the unlock.
+ *
+ * Return: the caller, with a reference, if it waits for this helper and is to be
+ * woken; else NULL.
  */
-void ktask_loan_take_back(struct ktask_loan *loan, struct ktask_helper *helper,
-			  u64 ns, const struct ktask_faults *faults)
+struct task_struct *ktask_loan_take_back(struct ktask_loan *loan,
+					 struct ktask_helper *helper, u64 ns,
+					 const struct ktask_faults *faults)
 {
-	struct task_struct *waiter = NULL;
-
 	ktask_trace_return(loan, helper->task, ns);
-	scoped_guard(spinlock, &loan->lock) {
-		if (!helper->leaving)
-			atomic_dec(&loan->staying);
-		atomic_dec(&loan->nr);
-		atomic_set(&helper->state, KTASK_HELPER_IDLE);
-		list_del(&helper->node);
-		loan->stats[KTASK_STAT_HELPER_NS] += ns;
-		loan->faults.min_flt += faults->min_flt;
-		loan->faults.maj_flt += faults->maj_flt;
-		loan->faults.over_high += faults->over_high;
-		if (loan->waits_for == helper)
-			waiter = get_task_struct(loan->caller);
-	}
-	if (waiter) {
-		wake_up_process(waiter);
-		put_task_struct(waiter);
-	}
+	guard(spinlock)(&loan->lock);
+	if (!helper->leaving)
+		atomic_dec(&loan->staying);
+	atomic_dec(&loan->nr);
+	atomic_set(&helper->state, KTASK_HELPER_IDLE);
+	list_del(&helper->node);
+	loan->stats[KTASK_STAT_HELPER_NS] += ns;
+	loan->faults.min_flt += faults->min_flt;
+	loan->faults.maj_flt += faults->maj_flt;
+	loan->faults.over_high += faults->over_high;
+	return loan->waits_for == helper ? get_task_struct(loan->caller) : NULL;
 }
 
 /*

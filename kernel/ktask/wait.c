@@ -19,30 +19,33 @@
 
 #include "helper.h"
 
+/* Cancel a helper that has not started, if there is one. */
+static struct ktask_helper *ktask_loan_cancel_one(struct ktask_loan *loan)
+{
+	struct ktask_helper *helper;
+
+	guard(spinlock)(&loan->lock);
+	list_for_each_entry(helper, &loan->helpers, node) {
+		if (!ktask_helper_cancel(helper))
+			continue;
+		loan->stats[KTASK_STAT_CANCELLED]++;
+		return helper;
+	}
+	return NULL;
+}
+
 /* Take back the helpers that have not started. */
 static void ktask_loan_cancel(struct ktask_loan *loan)
 {
 	static const struct ktask_faults none;
-	struct ktask_helper *helper, *tmp;
+	struct ktask_helper *helper;
 	struct css_set *cset;
-	LIST_HEAD(cancelled);
 
-	/* Those that were cancelled do not follow the caller any more. */
-	guard(rcu)();
-	scoped_guard(spinlock, &loan->lock) {
-		list_for_each_entry_safe(helper, tmp, &loan->helpers, node) {
-			if (!ktask_helper_cancel(helper))
-				continue;
-			list_move(&helper->node, &cancelled);
-			loan->stats[KTASK_STAT_CANCELLED]++;
-		}
-	}
-
-	list_for_each_entry_safe(helper, tmp, &cancelled, node) {
-		cset = ktask_helper_uncharge(helper);
+	while ((helper = ktask_loan_cancel_one(loan))) {
 		ktask_trace_cancel(loan, helper->task, KTASK_LIMIT_END);
+		cset = ktask_helper_uncharge(helper);
 		ktask_loan_take_back(loan, helper, 0, &none);
-		ktask_helper_return(helper, cset, false);
+		ktask_helper_return(helper, cset, NULL);
 	}
 }
 

@@ -310,7 +310,7 @@ int ktask_spare_cpus(struct task_struct *caller)
 
 	guard(rcu)();
 	tg = ktask_caller_tg(caller);
-	/* data_race: what changes just now is seen in a tick. */
+	/* data_race: what changes just now is seen the next time. */
 	spare = data_race(ktask_spare_of_cpus(tg, &caller->cpus_mask));
 #ifdef CONFIG_CFS_BANDWIDTH
 	for (; tg; tg = tg->parent)
