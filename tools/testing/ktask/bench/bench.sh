@@ -6,7 +6,7 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also harm, executed, ends, live, window, saturated and bystander.
+# measure; there are also harm, executed, ends, live, window, saturated, bystander and waits.
 # HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
@@ -27,11 +27,11 @@ cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed harm small quota executed ends map live window saturated bystander'
+	known='speed harm small quota executed ends map live window saturated bystander waits'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
-	known='small window saturated bystander'
+	known='small window saturated bystander waits'
 	parts=${PARTS:-$known}
 	;;
 *)
@@ -167,7 +167,7 @@ boot_counted()
 	[ -n "$mark" ] || die "$kernel has no function proc_do_uts_string to tell that a sample begins"
 	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/count.c" -o "$plugin" ||
 		die "count.c does not compile"
-	boot "$1" --kernel "$kernel" --accel tcg --cpus "$2" --mem "${MEM:-4G}" --append nokaslr \
+	boot "$1" --kernel "$kernel" --accel tcg,thread=single --cpus "$2" --mem "${MEM:-4G}" --append nokaslr \
 		--qemu "-plugin $plugin,mark=$mark,cpus=$2,out=$results/$1.counts" --timeout "$3"
 	rm -f "$plugin"
 }
@@ -189,10 +189,10 @@ boot_by_clock()
 	local name=$1 seconds=$2
 
 	case $clock in
-	host)	boot "$name" --kernel "$kernel" --accel "$accel" --bench --cpus 2 \
+	host)	boot "$name" --kernel "$kernel" --accel "$accel" --bench --cpus "$cpus" \
 			--mem "${MEM:-4G}" --timeout "$seconds" ;;
 	instructions)
-		boot "$name" --kernel "$kernel" --accel tcg --cpus 2 --mem "${MEM:-4G}" \
+		boot "$name" --kernel "$kernel" --accel tcg --cpus "$cpus" --mem "${MEM:-4G}" \
 			--qemu "$icount" --timeout $((4 * seconds)) ;;
 	esac
 }
@@ -214,6 +214,12 @@ part_bystander()
 	# shellcheck disable=SC2086 # one word per limit
 	job bystander bystander.sh "$reps" 1024 $percents
 	boot_by_clock bystander $((300 + reps * 40 * (1 + $(wc -w <<<"$percents"))))
+}
+
+part_waits()
+{
+	job waits waits.sh "$reps" 64 200
+	boot_by_clock waits $((300 + reps * 120))
 }
 
 part_map()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a teardown takes from others, with ktask off and on: window.sh,
-saturated.sh and bystander.sh.
+saturated.sh, bystander.sh and waits.sh.
 """
 import collections
 import csv
@@ -180,8 +180,23 @@ def report_wakeups(where):
     print()
 
 
+def report_waits(where):
+    """The longest that anybody waits while others want all CPUs now and then."""
+    table = load(where, 'waits.csv', 'what', 'mode')
+    print('Teardowns in a group, and mmap() by another thread of the process meanwhile, while'
+          ' threads of another\ngroup want each CPU for 15 ms of 30: in ms.\n')
+    print(f'{"":7} {"":4} {"median":>8} {"p99":>8} {"max":>8} {"n":>7}')
+    for what in percents(table):
+        for mode in MODES:
+            took = [int(row['ns']) / 1e6 for row in table.get((what, mode), [])]
+            if took:
+                print(f'{what:7} {mode:4} {statistics.median(took):8.2f} {high(took, 99):8.2f}'
+                      f' {max(took):8.2f} {len(took):7}')
+    print()
+
+
 REPORTS = (('window.csv', report_window), ('saturated.csv', report_saturated),
-           ('neighbour.csv', report_neighbour), ('wakeups.csv', report_wakeups))
+           ('neighbour.csv', report_neighbour), ('wakeups.csv', report_wakeups), ('waits.csv', report_waits))
 
 
 def report(where):
