@@ -163,6 +163,11 @@ def report_neighbour(where):
                                          for name, mid in mids.items()) + '\n')
 
 
+def longest(values):
+    """What most and what a few have waited, in ms."""
+    return f'{statistics.median(values):8.2f} {high(values, 99):8.2f} {max(values):8.2f}'
+
+
 def report_wakeups(where):
     """What a thread of the same group feels."""
     table = load(where, 'wakeups.csv', 'percent', 'mode')
@@ -174,8 +179,7 @@ def report_wakeups(where):
         for mode in MODES:
             late = [int(row['late_ns']) / 1e6 for row in table.get((percent, mode), [])]
             if late:
-                print(f'{percent + " %":>8} {mode:4} {statistics.median(late):8.2f}'
-                      f' {high(late, 99):8.2f} {max(late):8.2f}'
+                print(f'{percent + " %":>8} {mode:4} {longest(late)}'
                       f' {sum(ms > 1 for ms in late):7} {len(late):7}')
     print()
 
@@ -190,13 +194,13 @@ def report_waits(where):
         for mode in MODES:
             took = [int(row['ns']) / 1e6 for row in table.get((what, mode), [])]
             if took:
-                print(f'{what:7} {mode:4} {statistics.median(took):8.2f} {high(took, 99):8.2f}'
-                      f' {max(took):8.2f} {len(took):7}')
+                print(f'{what:7} {mode:4} {longest(took)} {len(took):7}')
     print()
 
 
 REPORTS = (('window.csv', report_window), ('saturated.csv', report_saturated),
-           ('neighbour.csv', report_neighbour), ('wakeups.csv', report_wakeups), ('waits.csv', report_waits))
+           ('neighbour.csv', report_neighbour), ('wakeups.csv', report_wakeups),
+           ('waits.csv', report_waits))
 
 
 def report(where):
