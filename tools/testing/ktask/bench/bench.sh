@@ -11,7 +11,7 @@
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
 # microseconds of a period of cpu.max, for quota. CPUS=2:
-# virtual CPUs of live and ends. CLOCK=instructions: not time but instructions, of the
+# virtual CPUs of live, ends and waits. CLOCK=instructions: not time but instructions, of the
 # parts for which that means something. RESULTS=: where to. KERNEL=, STOCK=: a
 # vmlinux instead of building.
 
@@ -168,7 +168,7 @@ boot_counted()
 	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/count.c" -o "$plugin" ||
 		die "count.c does not compile"
 	boot "$1" --kernel "$kernel" --accel tcg,thread=single --cpus "$2" --mem "${MEM:-4G}" --append nokaslr \
-		--qemu "-plugin $plugin,mark=$mark,cpus=$2,out=$results/$1.counts" --timeout "$3"
+		--qemu "-plugin $plugin,mark=$mark,out=$results/$1.counts" --timeout "$3"
 	rm -f "$plugin"
 }
 
@@ -182,11 +182,11 @@ part_live()
 		--timeout $((600 + reps * 120))
 }
 
-# boot_by_clock NAME SECONDS: what others feel is seen by either clock. What two
+# boot_by_clock NAME SECONDS [CPUS]: what others feel is seen by either clock. What two
 # CPUs are good for is not: instructions of one pass as time on the other.
 boot_by_clock()
 {
-	local name=$1 seconds=$2
+	local name=$1 seconds=$2 cpus=${3:-2}
 
 	case $clock in
 	host)	boot "$name" --kernel "$kernel" --accel "$accel" --bench --cpus "$cpus" \
@@ -219,7 +219,7 @@ part_bystander()
 part_waits()
 {
 	job waits waits.sh "$reps" 64 200
-	boot_by_clock waits $((300 + reps * 120))
+	boot_by_clock waits $((300 + reps * 120)) "$cpus"
 }
 
 part_map()

@@ -15,11 +15,6 @@ set -euo pipefail
 reps=$1 mib=$2
 group=/sys/fs/cgroup/a/b/c
 
-mark()
-{
-	echo ktask >/proc/sys/kernel/hostname
-}
-
 for path in a a/b a/b/c; do
 	echo +cpu >"$(dirname "/sys/fs/cgroup/$path")/cgroup.subtree_control"
 	mkdir "/sys/fs/cgroup/$path"

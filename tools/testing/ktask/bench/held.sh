@@ -40,3 +40,9 @@ hold_end()
 	exec {to_held}>&- {from_held}<&-
 	wait "$held"
 }
+
+# mark: an emulator that counts instructions looks out for the kernel function that this runs.
+mark()
+{
+	echo ktask >/proc/sys/kernel/hostname
+}

@@ -69,8 +69,14 @@ static void start_bursts(const char *cgroup)
 	char path[512];
 	FILE *procs;
 
-	if (fork())
+	switch (fork()) {
+	case -1:
+		err(1, "no process");
+	case 0:
+		break;
+	default:
 		return;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
 	procs = fopen(path, "w");

@@ -3,9 +3,10 @@
  * Count the instructions that the guest executes, by address, on all CPUs: a
  * plugin for QEMU.
  *
- * arguments: cpus=N, virtual CPUs; out=FILE, where to; mark=ADDRESS, in hexadecimal: each time that
+ * arguments: out=FILE, where to; mark=ADDRESS, in hexadecimal: each time that
  * the guest executes the instruction there, what was counted since the last
- * time is written, and counted anew.
+ * time is written, and counted anew. One thread has to run all virtual CPUs
+ * (-accel tcg,thread=single), as nothing is locked to count.
  *
  * A line has the address of a block of instructions, how many were executed of it,
  * and how often it was; user space is all at 0. "mark" ends what belongs together.
@@ -20,18 +21,12 @@
 #define NR_BUCKETS	65536
 #define KERNEL_START	0xffffffff80000000UL
 
-/* Each in a cache line of its own */
-struct runs {
-	unsigned long	nr;
-	char		rest[64 - sizeof(unsigned long)];
-};
-
 /* A block of instructions that are executed one after the other */
 struct block {
 	struct block	*next;
 	unsigned long	address;
 	size_t		insns;
-	struct runs	runs[];	/* of each virtual CPU */
+	unsigned long	runs;
 };
 
 int qemu_plugin_version = QEMU_PLUGIN_VERSION;
@@ -40,7 +35,6 @@ int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct block *blocks[NR_BUCKETS];
 static unsigned long mark;
-static unsigned int cpus;
 static FILE *out;
 
 /* The same block may be translated more than once. */
@@ -54,7 +48,7 @@ static struct block *find_block(unsigned long address, size_t insns)
 		if (block->address == address && block->insns == insns)
 			break;
 	if (!block) {
-		block = calloc(1, sizeof(*block) + cpus * sizeof(*block->runs));
+		block = calloc(1, sizeof(*block));
 		if (!block)
 			abort();
 		block->address = address;
@@ -70,21 +64,16 @@ static void count(unsigned int cpu, void *data)
 {
 	struct block *block = data;
 
-	block->runs[cpu % cpus].nr++;
+	(void)cpu;
+	block->runs++;
 }
 
 static void write_block(struct block *block)
 {
-	unsigned long runs = 0;
-	unsigned int cpu;
-
-	for (cpu = 0; cpu < cpus; cpu++) {
-		runs += block->runs[cpu].nr;
-		block->runs[cpu].nr = 0;
-	}
-	if (runs)
+	if (block->runs)
 		fprintf(out, "%lx %lu %lu\n", block->address,
-			runs * block->insns, runs);
+			block->runs * block->insns, block->runs);
+	block->runs = 0;
 }
 
 static void write_all(unsigned int cpu, void *data)
@@ -132,13 +121,11 @@ int qemu_plugin_install(unsigned long id, const struct qemu_info *info,
 	for (i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "mark=", 5))
 			mark = strtoul(argv[i] + 5, NULL, 16);
-		else if (!strncmp(argv[i], "cpus=", 5))
-			cpus = atoi(argv[i] + 5);
 		else if (!strncmp(argv[i], "out=", 4))
 			out = fopen(argv[i] + 4, "w");
 	}
-	if (!mark || !cpus || !out) {
-		fputs("count: mark=ADDRESS, cpus=N and out=FILE are needed\n", stderr);
+	if (!mark || !out) {
+		fputs("count: mark=ADDRESS and out=FILE are needed\n", stderr);
 		return -1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
