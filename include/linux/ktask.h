@@ -19,6 +19,7 @@
 #include <linux/types.h>
 
 struct mm_struct;
+struct task_struct;
 
 /**
  * typedef ktask_thread_func - do one chunk of a task
@@ -310,6 +311,7 @@ unsigned int ktask_nr_helpers(void);
 bool ktask_enabled(void);
 bool ktask_available(void);
 bool ktask_would_help(size_t left, size_t done, u64 ns);
+void ktask_caller_moved(struct task_struct *caller);
 
 #else /* CONFIG_KTASK */
 
@@ -370,6 +372,10 @@ static inline bool ktask_enabled(void)
 static inline bool ktask_available(void)
 {
 	return false;
+}
+
+static inline void ktask_caller_moved(struct task_struct *caller)
+{
 }
 
 #endif /* CONFIG_KTASK */

@@ -5,15 +5,13 @@
  * A helper on loan points at its caller's css_set and holds a reference on it,
  * but is not on its list of tasks. So everything that is charged by css goes
  * where the caller's would, while cgroup.procs, the populated state and rmdir
- * know nothing of the helper: a migration does not have to move it and the
- * removal of the cgroup does not have to wait for it. The css_set keeps its
- * csses, and with them the caller's task_group and memcg, for as long as the
- * loan lasts; but they may be offline. Who charges to a css without keeping a
- * reference has to look: hugetlb_cgroup charges the next one above instead. No
- * lock of the cgroup core is taken, but by the last reference to go.
+ * know nothing of the helper. Whoever migrates the caller moves its helpers, too,
+ * before the migration is over (../ktask/loan.c). So a helper is in a cgroup that has
+ * a member, the caller, and that is online; but for a css that was disabled while the
+ * caller was exiting, and so stays with it. No lock of the cgroup core is taken, but
+ * by the last reference to go.
  */
 #include <linux/memcontrol.h>
-#include <linux/psi.h>
 
 #include "cgroup-internal.h"
 #ifdef CONFIG_CPUSETS
@@ -42,7 +40,16 @@ struct css_set *ktask_cset_get(struct task_struct *caller)
 }
 
 /**
- * ktask_cset_put - give back what ktask_cset_get() returned
+ * ktask_cset_hold - get another reference on a css_set
+ * @cset: the css_set; a reference is held
+ */
+void ktask_cset_hold(struct css_set *cset)
+{
+	get_css_set(cset);
+}
+
+/**
+ * ktask_cset_put - give back a reference on a css_set
  * @cset: the css_set
  */
 void ktask_cset_put(struct css_set *cset)
@@ -61,28 +68,6 @@ bool ktask_cset_is_current(struct css_set *cset, struct task_struct *caller)
 {
 	guard(rcu)();
 	return task_css_set(caller) == cset;
-}
-
-/**
- * ktask_cset_enter - put a helper into a caller's cgroups
- * @helper: the helper, in the root cgroups
- * @cset: the caller's css_set; the reference on it has to outlast
- *	ktask_cset_leave()
- */
-void ktask_cset_enter(struct task_struct *helper, struct css_set *cset)
-{
-	cgroup_move_task(helper, cset);
-	ktask_sched_move(helper);
-}
-
-/**
- * ktask_cset_leave - put a helper back into the root cgroups
- * @helper: the helper
- */
-void ktask_cset_leave(struct task_struct *helper)
-{
-	cgroup_move_task(helper, &init_css_set);
-	ktask_sched_move(helper);
 }
 
 /**
@@ -114,23 +99,21 @@ u64 ktask_cgroup_id(struct task_struct *caller)
 
 #ifdef CONFIG_CGROUP_KTASK
 /**
- * ktask_cgroup_cpus - CPUs on which helpers of a cgroup's tasks may run
+ * ktask_cgroup_cpus - CPUs on which the tasks of a cgroup may run
  * @cgrp: the cgroup
- *
- * For display: the mask may change while it is counted.
  *
  * Context: RCU read lock held.
  *
- * Return: their number, for a task that is not restricted any further.
+ * Return: the CPUs of its cpuset, which may change at any time.
  */
-unsigned int ktask_cgroup_cpus(struct cgroup *cgrp)
+const struct cpumask *ktask_cgroup_cpus(struct cgroup *cgrp)
 {
 #ifdef CONFIG_CPUSETS
 	struct cgroup_subsys_state *css = cgroup_e_css(cgrp, &cpuset_cgrp_subsys);
 
-	return ktask_usable_cpus(css_cs(css)->effective_cpus, NULL, UINT_MAX);
+	return css_cs(css)->effective_cpus;
 #else
-	return ktask_usable_cpus(cpu_online_mask, NULL, UINT_MAX);
+	return cpu_online_mask;
 #endif
 }
 #endif

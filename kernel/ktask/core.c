@@ -6,7 +6,7 @@
  * The caller of ktask_run() works on its own task. Before each of its chunks
  * it tries to take on helpers, for as long as what is left is worth it and its
  * budget has room; each helper asks before each of its chunks whether it may
- * stay (helper.c). Everything that a running task needs is on the caller's
+ * stay (loan.c). Everything that a running task needs is on the caller's
  * stack or part of a helper: nothing is allocated and nobody is waited for,
  * but for the last chunks of helpers at the end.
  *
@@ -101,8 +101,13 @@ bool ktask_enabled(void)
  */
 bool ktask_available(void)
 {
-	return ktask_enabled() && !current->ktask_worker &&
-	       ktask_limits_allow(current);
+	struct ktask_budget budget;
+
+	if (!ktask_enabled() || current->ktask_worker)
+		return false;
+
+	ktask_budget_configured(&budget, current, 1);
+	return budget.helpers && ktask_caps_allow(current);
 }
 
 /**
@@ -367,7 +372,7 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
  * Has a task had as many helpers as its client wants for it in all? Others may come
  * for those that left to show whether they gain.
  */
-static bool ktask_had_all(struct ktask_job *job)
+static bool ktask_lent_all(struct ktask_job *job)
 {
 	unsigned int in_all = job->ctl->kc_max_helpers;
 
@@ -376,7 +381,7 @@ static bool ktask_had_all(struct ktask_job *job)
 }
 
 /* How many helpers is the rest of a task worth? */
-static unsigned int ktask_worth(struct ktask_job *job)
+static unsigned int ktask_helpers_worth(struct ktask_job *job)
 {
 	size_t left = ktask_job_left(job);
 	unsigned int helpers = min(job->max_helpers,
@@ -393,7 +398,7 @@ static unsigned int ktask_worth(struct ktask_job *job)
 }
 
 /* Take on helpers, as many as the rest is worth and the budget allows. */
-static void ktask_recruit(struct ktask_job *job)
+static void ktask_add_helpers(struct ktask_job *job)
 {
 	unsigned int gain = job->loan.max_helpers, want;
 
@@ -401,15 +406,15 @@ static void ktask_recruit(struct ktask_job *job)
 		return;
 
 	/* Those that came first may have left little, or nothing. */
-	want = ktask_loan_is_full(&job->loan) ? 0 : ktask_worth(job);
+	want = ktask_helpers_worth(job);
 	while (atomic_read(&job->loan.nr) < min(want, gain) &&
-	       !ktask_had_all(job) && !READ_ONCE(job->error) &&
+	       !ktask_lent_all(job) && !READ_ONCE(job->error) &&
 	       ktask_loan_extend(&job->loan, want, ktask_next_node(job)->kn_nid))
-		want = ktask_worth(job);
+		want = ktask_helpers_worth(job);
 	/* A check is over soon. In a pause it is known that more do not gain. */
 	if (job->gain.pause && want > gain && atomic_read(&job->loan.nr) >= gain)
 		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);
-	ktask_loan_spread(&job->loan);
+	ktask_loan_leave_shared_cpu(&job->loan);
 }
 
 /*
@@ -418,9 +423,10 @@ static void ktask_recruit(struct ktask_job *job)
  */
 static bool ktask_next(struct ktask_worker *worker)
 {
-	cond_resched();
+	/* Tasks RCU as well: a task may take long, and its helpers are kernel threads. */
+	cond_resched_tasks_rcu_qs();
 	if (!worker->helper)
-		ktask_recruit(worker->job);
+		ktask_add_helpers(worker->job);
 	else if (!ktask_helper_may_stay(worker->helper))
 		return false;
 

@@ -2,11 +2,18 @@
 /*
  * What ktask's rooms know of each other:
  *
- *   core.c		cuts a task into chunks; knows no cgroup, no mm
- *   helper.c		lends helper threads; knows no chunk
- *   ../sched/ktask.c	says how many helpers a caller may have
+ *   core.c		cuts a task into chunks; knows no cgroup, no mm, no thread
+ *   gain.c		judges whether helpers make a task faster
+ *   loan.c		lends helpers to a caller, as many as it may have; knows no
+ *			chunk
+ *   wait.c		waits for the helpers of a loan
+ *   helper.c		what a helper thread does and has from its caller
+ *   pool.c		threads that wait for work; knows no caller
  *   ../sched/ktask_cgroup.c	counts helpers against the caps of cgroups
- *   ../cgroup/ktask.c	lets a helper wear the caller's cgroups
+ *   ../sched/ktask.c	says how many helpers a caller may have
+ *   ../cgroup/ktask.c	the css_set that a caller lends to a helper
+ *
+ * Each of the last three calls only those below it.
  */
 #ifndef _KTASK_INTERNAL_H
 #define _KTASK_INTERNAL_H
@@ -123,12 +130,12 @@ struct ktask_worker {
 };
 
 /**
- * struct ktask_owed - what a thread's own counters get for its page faults
+ * struct ktask_faults - what a thread's own counters get for its page faults
  * @min_flt: faults that needed no I/O
  * @maj_flt: faults that did
  * @over_high: pages charged above memory.high, which throttles whoever did it
  */
-struct ktask_owed {
+struct ktask_faults {
 	unsigned long	min_flt;
 	unsigned long	maj_flt;
 	unsigned int	over_high;
@@ -142,25 +149,29 @@ struct ktask_owed {
  *	lent again until ktask_helper_release()
  * @job: passed to @work
  * @nr: helpers on loan
- * @leaving: those of them that found they are too many
+ * @staying: those of them that have not found that they are too many. In one step
+ *	such a helper sees that and is taken off here, so that no other one leaves
+ *	in its place
+ * @allowed: how many the caller may have in the lower half, and in the upper half
+ *	which limit says so. Anybody may make it anew
+ * @made_at: when that was begun, in nanoseconds of local_clock(), or 0
+ * @age: for how long nobody makes it anew, in nanoseconds
+ * @busy_since: since when more threads could run than the limits have CPUs, in
+ *	nanoseconds of local_clock(); 0 if they could not
  * @max_helpers: no more of them make the task faster; the caller writes it
  * @sent_away: helpers that have left for that
  * @killable: helpers are killed with the caller; set by whoever wants that
  * @killed: that was done; the caller's
- * @lock: protects @helpers, @waiting, @sent_away, @stats and @owed
+ * @lock: protects @helpers, @waits_for, @sent_away, @stats and @faults
  * @helpers: on loan, the one lent first comes first
- * @waiting: the caller sleeps until @helpers is empty
+ * @waits_for: the one that the caller sleeps for, or NULL
  * @refused: bit mask of limits that have refused a helper; the caller's
  * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
- * @look_at: when the caller is to look again at what else runs, in nanoseconds
- *	of local_clock()
- * @look_wait: how long after that it is not to, in nanoseconds
- * @spare: CPUs that it then found idle, less helpers lent since; the caller's
- * @spread: when the caller last looked whether a helper has the better CPU, in
- *	jiffies
+ * @shared_at: when the caller last looked whether it shares its CPU while a helper
+ *	has one for itself, in jiffies; the caller's
  * @shares_cpu: that was so
  * @stats: sums over helpers and chunks
- * @owed: what helpers did in the caller's name
+ * @faults: page faults of helpers, for the caller to account
  *
  * Lives on the caller's stack: ktask_loan_settle() returns once no helper
  * refers to it any more.
@@ -171,35 +182,41 @@ struct ktask_loan {
 	bool			(*work)(struct ktask_worker *worker, void *job);
 	void			*job;
 	atomic_t		nr;
-	atomic_t		leaving;
+	atomic_t		staying;
+	atomic64_t		allowed;
+	atomic64_t		made_at;
+	s64			age;
+	s64			busy_since;
 	unsigned int		max_helpers;
 	unsigned int		sent_away;
 	bool			killable;
 	bool			killed;
 	spinlock_t		lock;	/* see above */
 	struct list_head	helpers;
-	bool			waiting;
+	struct ktask_helper	*waits_for;
 	unsigned long		refused;
 	enum ktask_limit	last_refused;
-	u64			look_at;
-	u64			look_wait;
-	int			spare;
-	unsigned long		spread;
+	unsigned long		shared_at;
 	bool			shares_cpu;
 	u64			stats[NR_KTASK_STATS];
-	struct ktask_owed	owed;
+	struct ktask_faults	faults;
 };
 
-/* helper.c */
+/* loan.c */
 void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		     bool (*work)(struct ktask_worker *worker, void *job),
 		     void *job);
 bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit);
-bool ktask_loan_is_full(struct ktask_loan *loan);
+void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
+		       unsigned int want);
 bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid);
-void ktask_loan_spread(struct ktask_loan *loan);
-void ktask_loan_settle(struct ktask_loan *loan);
+void ktask_loan_leave_shared_cpu(struct ktask_loan *loan);
 bool ktask_helper_may_stay(struct ktask_helper *helper);
+
+/* wait.c */
+void ktask_loan_settle(struct ktask_loan *loan);
+
+/* helper.c */
 void ktask_helper_release(struct ktask_helper *helper);
 
 /* ../sched/ktask.c */
@@ -208,37 +225,39 @@ extern unsigned int ktask_max_threads;
 
 void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
 			 enum ktask_limit limit, struct task_group *tg);
+void ktask_budget_configured(struct ktask_budget *budget,
+			     struct task_struct *caller, unsigned int want);
 void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
-		       unsigned int want);
+		       unsigned int own);
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus);
-bool ktask_limits_allow(struct task_struct *caller);
-void ktask_budget_runtime(struct ktask_budget *budget,
-			  struct task_struct *caller, unsigned int own,
-			  bool lend);
-void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
-		       unsigned int own);
 int ktask_spare_cpus(struct task_struct *caller);
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough);
-bool ktask_sched_fetch(struct task_struct *helper);
+bool ktask_sched_migrate_here(struct task_struct *helper);
 bool ktask_sched_shares_cpu(unsigned int nr_helpers);
 bool ktask_sched_has_cpu(struct task_struct *helper);
-void ktask_sched_move(struct task_struct *helper);
+void ktask_sched_enter(struct task_struct *helper, struct css_set *cset);
+void ktask_sched_leave(struct task_struct *helper);
 void ktask_count_working(struct css_set *cset, int nr);
 
 /* ../sched/core.c */
-void ktask_sched_go_to(int cpu);
+void ktask_sched_move_current(int cpu);
 
 /* ../sched/ktask_cgroup.c */
 #ifdef CONFIG_CGROUP_KTASK
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
+struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
+				  struct task_group *over_cap);
 void ktask_cap_update_peak(struct css_set *cset);
 void ktask_cap_return(struct css_set *cset, struct task_group *over_cap);
 struct task_group *ktask_cap_reclaim(struct css_set *cset);
-bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
-		       unsigned long since);
+bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
+			 unsigned long since);
+bool ktask_caps_allow(struct task_struct *caller);
+void ktask_budget_caps(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int own);
 void ktask_account(struct task_struct *caller, const u64 *stats);
 #else
 static inline bool ktask_cap_charge(struct ktask_loan *loan,
@@ -246,6 +265,13 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 				    enum ktask_limit *limit)
 {
 	return true;
+}
+
+static inline struct task_group *ktask_cap_move(struct css_set *from,
+						struct css_set *to,
+						struct task_group *over_cap)
+{
+	return NULL;
 }
 
 static inline void ktask_cap_update_peak(struct css_set *cset)
@@ -262,10 +288,22 @@ static inline struct task_group *ktask_cap_reclaim(struct css_set *cset)
 	return NULL;
 }
 
-static inline bool ktask_share_asked(struct ktask_loan *loan,
-				     struct css_set *cset, unsigned long since)
+static inline bool ktask_share_claimed(struct ktask_loan *loan,
+				       struct css_set *cset,
+				       unsigned long since)
 {
 	return false;
+}
+
+static inline bool ktask_caps_allow(struct task_struct *caller)
+{
+	return true;
+}
+
+static inline void ktask_budget_caps(struct ktask_budget *budget,
+				     struct task_struct *caller,
+				     unsigned int own)
+{
 }
 
 static inline void ktask_account(struct task_struct *caller, const u64 *stats)
@@ -276,17 +314,20 @@ static inline void ktask_account(struct task_struct *caller, const u64 *stats)
 /* ../cgroup/ktask.c */
 #ifdef CONFIG_CGROUPS
 struct css_set *ktask_cset_get(struct task_struct *caller);
+void ktask_cset_hold(struct css_set *cset);
 void ktask_cset_put(struct css_set *cset);
 bool ktask_cset_is_current(struct css_set *cset, struct task_struct *caller);
-void ktask_cset_enter(struct task_struct *helper, struct css_set *cset);
-void ktask_cset_leave(struct task_struct *helper);
 struct mem_cgroup *ktask_cset_memcg(struct css_set *cset);
 u64 ktask_cgroup_id(struct task_struct *caller);
-unsigned int ktask_cgroup_cpus(struct cgroup *cgrp);
+const struct cpumask *ktask_cgroup_cpus(struct cgroup *cgrp);
 #else
 static inline struct css_set *ktask_cset_get(struct task_struct *caller)
 {
 	return NULL;
+}
+
+static inline void ktask_cset_hold(struct css_set *cset)
+{
 }
 
 static inline void ktask_cset_put(struct css_set *cset)
@@ -297,15 +338,6 @@ static inline bool ktask_cset_is_current(struct css_set *cset,
 					 struct task_struct *caller)
 {
 	return true;
-}
-
-static inline void ktask_cset_enter(struct task_struct *helper,
-				    struct css_set *cset)
-{
-}
-
-static inline void ktask_cset_leave(struct task_struct *helper)
-{
 }
 
 static inline struct mem_cgroup *ktask_cset_memcg(struct css_set *cset)
@@ -333,6 +365,6 @@ void ktask_trace_return(struct ktask_loan *loan, struct task_struct *helper,
 			u64 ns);
 void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
 			int prio);
-void ktask_trace_fetch(struct ktask_loan *loan, struct task_struct *helper);
+void ktask_trace_migrate(struct ktask_loan *loan, struct task_struct *helper);
 
 #endif /* _KTASK_INTERNAL_H */

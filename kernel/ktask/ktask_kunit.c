@@ -271,7 +271,7 @@ static void test_needs_helpers(struct kunit *test, unsigned int helpers)
 {
 	struct ktask_budget budget;
 
-	ktask_budget_make(&budget, current, helpers);
+	ktask_budget_configured(&budget, current, helpers);
 	if (budget.helpers < helpers)
 		kunit_skip(test, "%s leaves room for %u helpers, not %u",
 			   ktask_limit_names[budget.limit], budget.helpers, helpers);
@@ -2017,59 +2017,92 @@ static void test_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.loan.refused, BIT(KTASK_LIMIT_TASK));
 
 	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	atomic64_set(&w.loan.made_at, 0);
 	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
 	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
 	set_cpus_allowed_ptr(current, saved);
 
+	/* As if there were room, whatever else runs. */
+	atomic64_set(&w.loan.made_at, S64_MAX);
+	atomic64_set(&w.loan.allowed, (u64)KTASK_LIMIT_CPUS << 32 | 5);
 	w.loan.max_helpers = 0;
 	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
-	if (test_cpus() > 1)
-		KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_GAIN));
+	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_GAIN));
 
 	ktask_loan_settle(&w.loan);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.started), 0);
 	free_cpumask_var(saved);
 }
 
-static bool test_work_until_end(struct ktask_worker *worker, void *arg)
+/* Of three helpers two leave where one may stay, and that one does. */
+static void test_leave_too_many(struct kunit *test, struct test_work *w)
 {
-	struct test_work *w = arg;
+	unsigned int tries, lent;
 
-	atomic_inc(&w->started);
-	while (!READ_ONCE(w->end))
-		test_busy(100);
-	return false;
+	ktask_loan_init(&w->loan, NULL, test_work_until_told, w);
+	lent = test_lend(w, 3);
+	/* Read by all helpers at about the same time. */
+	WRITE_ONCE(w->loan.max_helpers, 1);
+	for (tries = 0; tries < 500 && atomic_read(&w->loan.nr) > 1; tries++)
+		fsleep(10 * USEC_PER_MSEC);
+	fsleep(20 * USEC_PER_MSEC);
+	if (lent < 3 || w->loan.refused & BIT(KTASK_LIMIT_BUSY)) {
+		lent = 0;
+	} else {
+		KUNIT_EXPECT_EQ(test, atomic_read(&w->loan.staying), 1);
+		KUNIT_EXPECT_EQ(test, atomic_read(&w->ended), 2);
+		KUNIT_EXPECT_EQ(test, w->loan.stats[KTASK_STAT_CANCELLED], 2);
+	}
+	WRITE_ONCE(w->end, true);
+	ktask_loan_settle(&w->loan);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w->loan.nr), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w->loan.staying), 0);
 }
 
-/* A loan is full with a helper for each other CPU, once one more was refused. */
-static void test_full(struct kunit *test)
+static void test_too_many(struct kunit *test)
 {
+	unsigned int rounds;
+
+	test_needs_helpers(test, 3);
+	for (rounds = 0; rounds < 10; rounds++) {
+		struct test_work w = { };
+
+		test_leave_too_many(test, &w);
+	}
+}
+
+/* A loan's number is made anew when it is old, and by its caller as well. */
+static void test_number(struct kunit *test)
+{
+	struct ktask_budget budget;
 	struct test_work w = { };
-	cpumask_var_t saved, two;
+	cpumask_var_t saved;
+	s64 made_at;
 
-	test_needs_helpers(test, 1);
 	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
-	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&two, GFP_KERNEL));
 	cpumask_copy(saved, &current->cpus_mask);
-	ktask_usable_cpus(saved, two, 2);
-	set_cpus_allowed_ptr(current, two);
+	ktask_loan_init(&w.loan, NULL, test_work_nothing, &w);
 
-	ktask_loan_init(&w.loan, NULL, test_work_until_end, &w);
-	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
-	KUNIT_EXPECT_EQ(test, test_lend(&w, 1), 1);
-	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
-	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 2, NUMA_NO_NODE));
-	KUNIT_EXPECT_TRUE(test, ktask_loan_is_full(&w.loan));
-	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
+	ktask_loan_budget(&w.loan, &budget, 0);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
+	made_at = atomic64_read(&w.loan.made_at);
+	KUNIT_EXPECT_NE(test, made_at, 0);
 
-	WRITE_ONCE(w.end, true);
-	while (atomic_read(&w.loan.nr))
-		schedule_timeout_uninterruptible(1);
-	KUNIT_EXPECT_FALSE(test, ktask_loan_is_full(&w.loan));
-	ktask_loan_settle(&w.loan);
+	/* As if that were just now, whoever runs meanwhile */
+	atomic64_set(&w.loan.made_at, S64_MAX);
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	atomic64_set(&w.loan.allowed, (u64)KTASK_LIMIT_QUOTA << 32 | 5);
+	ktask_loan_budget(&w.loan, &budget, INT_MAX);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 5);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_QUOTA);
 
+	atomic64_set(&w.loan.made_at, made_at - NSEC_PER_SEC);
+	ktask_loan_budget(&w.loan, &budget, INT_MAX);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	KUNIT_EXPECT_GT(test, atomic64_read(&w.loan.made_at),
+			made_at - NSEC_PER_SEC);
 	set_cpus_allowed_ptr(current, saved);
-	free_cpumask_var(two);
 	free_cpumask_var(saved);
 }
 
@@ -2084,7 +2117,8 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_nodes),
 	KUNIT_CASE(test_keep),
 	KUNIT_CASE(test_refused),
-	KUNIT_CASE(test_full),
+	KUNIT_CASE(test_too_many),
+	KUNIT_CASE(test_number),
 	{ }
 };
 
@@ -2146,21 +2180,23 @@ static void test_budget_make(struct kunit *test)
 	unsigned int cpus = test_cpus(), saved = ktask_max_threads;
 	struct ktask_budget budget;
 
-	ktask_budget_make(&budget, current, 0);
+	ktask_budget_configured(&budget, current, 0);
 	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
 	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
 
-	ktask_budget_make(&budget, current, INT_MAX);
+	ktask_budget_configured(&budget, current, INT_MAX);
 	KUNIT_EXPECT_EQ(test, budget.helpers, min(cpus, saved) - 1);
 
 	WRITE_ONCE(ktask_max_threads, 1);
-	ktask_budget_make(&budget, current, 1);
+	ktask_budget_configured(&budget, current, 1);
 	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
 	if (cpus > 1)
 		KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_SYSTEM);
 	WRITE_ONCE(ktask_max_threads, saved);
 
-	ktask_budget_runtime(&budget, current, 0, true);
+	/* What others use may narrow it, but here no quota does. */
+	ktask_budget_make(&budget, current, 0);
+	KUNIT_EXPECT_LE(test, budget.helpers, min(cpus, saved) - 1);
 	KUNIT_EXPECT_NE(test, budget.limit, KTASK_LIMIT_QUOTA);
 }
 
@@ -2179,7 +2215,7 @@ static void test_budget_affinity(struct kunit *test)
 		cpumask_set_cpu(cpu, few);
 		KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, few), 0);
 		nr = ktask_usable_cpus(few, NULL, UINT_MAX);
-		ktask_budget_make(&budget, current, INT_MAX);
+		ktask_budget_configured(&budget, current, INT_MAX);
 		KUNIT_EXPECT_EQ(test, budget.helpers,
 				min(nr, ktask_max_threads) - 1);
 		if (nr < ktask_max_threads)

@@ -11,13 +11,12 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/ktask.h>
 
-/* What the caller of a loan may have now, with what it has. */
+/* What the caller of a loan may have, with what it has. */
 static const char *ktask_trace_room(struct ktask_loan *loan,
 				    struct ktask_budget *budget)
 {
-	ktask_budget_room(budget, loan->caller, atomic_read(&loan->nr));
-	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
-			    KTASK_LIMIT_GAIN, NULL);
+	ktask_loan_budget(loan, budget, INT_MAX);
+	ktask_budget_caps(budget, loan->caller, atomic_read(&loan->nr));
 	return ktask_limit_names[budget->limit];
 }
 
@@ -125,12 +124,12 @@ void ktask_trace_renice(struct ktask_loan *loan, struct task_struct *helper,
 			   prio);
 }
 
-void ktask_trace_fetch(struct ktask_loan *loan, struct task_struct *helper)
+void ktask_trace_migrate(struct ktask_loan *loan, struct task_struct *helper)
 {
 	struct task_struct *caller = loan->caller;
 
-	if (!trace_ktask_fetch_enabled())
+	if (!trace_ktask_migrate_enabled())
 		return;
 
-	trace_ktask_fetch(caller->pid, ktask_cgroup_id(caller), helper->pid);
+	trace_ktask_migrate(caller->pid, ktask_cgroup_id(caller), helper->pid);
 }

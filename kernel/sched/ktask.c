@@ -11,14 +11,13 @@
  *  - cpu.max of its cgroup and of every one above, rounded up to whole CPUs;
  *  - debug.ktask_max_threads.
  *
- * What its cgroup runs already counts too: where as many threads can run as
- * these limits have CPUs, a helper would only take turns with them.
+ * What is left of a quota in this period counts too, and what its cgroup runs
+ * already: where as many threads can run as these limits have CPUs, a helper would
+ * only take turns with them.
  *
- * The caps of cpu.ktask.max come on top when a helper is lent
- * (ktask_cgroup.c). A budget is made before each chunk of every helper, and of
- * a caller that could have more of them: a few loads per CPU and per level,
- * nothing against the millisecond that a chunk takes. So limits need not
- * announce that they have changed.
+ * The caps of cpu.ktask.max come on top when a helper is lent (ktask_cgroup.c).
+ * Limits need not announce that they have changed: a loan has its budget made anew
+ * several times per chunk (../ktask/loan.c).
  */
 #include <linux/cpuset.h>
 #include <linux/mmu_context.h>
@@ -175,51 +174,30 @@ static bool ktask_is_fair(struct task_struct *caller)
 }
 
 /**
- * ktask_budget_make - make the budget of a caller
+ * ktask_budget_configured - make the part of a budget that somebody has set
  * @budget: the budget
  * @caller: the task that calls ktask_run(), not necessarily current
- * @want: helpers that its task is worth
+ * @want: as many as anybody has a use for
  *
  * Context: any, but for hard interrupts.
  */
-void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
-		       unsigned int want)
+void ktask_budget_configured(struct ktask_budget *budget,
+			     struct task_struct *caller, unsigned int want)
 {
 	unsigned int cpus;
 
-	budget->helpers = want;
-	budget->limit = KTASK_LIMIT_TASK;
-	budget->tg = NULL;
-
-	/* data_race: what changes just now is seen before the next chunk. */
-	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	guard(rcu)();
+	*budget = (struct ktask_budget) {
+		.helpers = want,
+		.limit = KTASK_LIMIT_TASK,
+	};
+	/* data_race: what changes just now is seen the next time. */
+	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	ktask_budget_limits(budget, ktask_caller_tg(caller), cpus);
 	if (!ktask_is_fair(caller))
 		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
-}
-
-/**
- * ktask_limits_allow - do a caller's limits leave room for any helper at all?
- * @caller: the task
- *
- * Asks for what somebody has set, not for what is in use just now.
- *
- * Context: any, but for hard interrupts.
- *
- * Return: false if one of its limits allows none.
- */
-bool ktask_limits_allow(struct task_struct *caller)
-{
-	struct ktask_budget budget;
-
-	ktask_budget_make(&budget, caller, 1);
-#ifdef CONFIG_CGROUP_KTASK
-	scoped_guard(rcu)
-		if (!ktask_caps_allow(ktask_caller_tg(caller)))
-			return false;
-#endif
-	return budget.helpers;
+	/* It might not outlive the read lock. */
+	budget->tg = NULL;
 }
 
 /*
@@ -332,7 +310,7 @@ int ktask_spare_cpus(struct task_struct *caller)
 
 	guard(rcu)();
 	tg = ktask_caller_tg(caller);
-	/* data_race: what changes just now is seen in a tick. */
+	/* data_race: what changes just now is seen the next time. */
 	spare = data_race(ktask_spare_of_cpus(tg, &caller->cpus_mask));
 #ifdef CONFIG_CFS_BANDWIDTH
 	for (; tg; tg = tg->parent)
@@ -341,98 +319,104 @@ int ktask_spare_cpus(struct task_struct *caller)
 	return spare;
 }
 
-/**
- * ktask_budget_room - what a caller may have now, for display
- * @budget: the budget
- * @caller: the task
- * @own: helpers that it has on loan; part of the result
- *
- * Context: any, but for hard interrupts.
- */
-void ktask_budget_room(struct ktask_budget *budget, struct task_struct *caller,
-		       unsigned int own)
-{
-	int spare = ktask_spare_cpus(caller);
-
-	ktask_budget_make(budget, caller, INT_MAX);
-#ifdef CONFIG_CGROUP_KTASK
-	scoped_guard(rcu)
-		ktask_budget_caps(budget, ktask_caller_tg(caller), own);
-#endif
-	ktask_budget_narrow(budget, max((int)own + spare, 0), KTASK_LIMIT_BUSY,
-			    NULL);
-	ktask_budget_runtime(budget, caller, own, false);
-	budget->tg = NULL;
-}
-
 #ifdef CONFIG_CFS_BANDWIDTH
-/* What is left of a quota in this period, for helpers of any caller below it */
-static unsigned int ktask_helpers_of_runtime(struct task_group *tg, u64 now,
-					     bool lend)
+/*
+ * Helpers that a quota has room for, for a caller that has @own of them and may
+ * keep those. A helper that is lent is to have more than a chunk to do.
+ */
+static s64 ktask_room_of_quota(struct task_group *tg, unsigned int own, u64 now)
 {
 	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
 	u64 runtime = READ_ONCE(cfs_b->runtime);
-	long threads;
-	s64 left;
+	s64 left, others, stay, lend;
+	unsigned int threads;
 
 	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
 		return INT_MAX;
 
-	/* A helper that is lent is to have more than a chunk to do. */
-	if (lend)
-		runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
 	/* data_race: a torn or stale value makes one decision a bad guess. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
+	left = max(left, 0LL);
 	/* The caller is one of the threads, even if it does not run now. */
-	threads = ktask_others(tg, now);
-	return ktask_helpers_for_runtime(runtime, max(left, 0LL),
-					 max(threads, 1L));
+	threads = max(ktask_others(tg, now), 1L);
+	others = max_t(s64, atomic_read(&tg->ktask.others.working) - (s64)own, 0);
+	stay = ktask_helpers_for_runtime(runtime, left, threads) - others;
+	runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
+	lend = ktask_helpers_for_runtime(runtime, left, threads) - others;
+	return clamp_t(s64, own, lend, stay);
+}
+
+/*
+ * Narrow a budget by what is left at each level with a cpu.max: helpers must not
+ * use what other threads can still run for in this period.
+ */
+static void ktask_budget_runtime(struct ktask_budget *budget,
+				 struct task_group *tg, unsigned int own)
+{
+	u64 now = ktime_get_ns();
+
+	for (; tg; tg = tg->parent)
+		ktask_budget_narrow(budget,
+				    clamp(ktask_room_of_quota(tg, own, now), 0,
+					  INT_MAX),
+				    KTASK_LIMIT_QUOTA, NULL);
+}
+#else
+static void ktask_budget_runtime(struct ktask_budget *budget,
+				 struct task_group *tg, unsigned int own)
+{
 }
 #endif
 
 /**
- * ktask_budget_runtime - narrow a budget by what is left of quotas
+ * ktask_budget_make - make the budget of a caller
  * @budget: the budget
- * @caller: the task
- * @own: helpers that it has on loan
- * @lend: it is about another helper, not about those that there are
+ * @caller: the task that calls ktask_run(), not necessarily current
+ * @own: helpers that it has; the budget says how many it may have with them
  *
- * At each level with a cpu.max: helpers must not use what other threads can
- * still run for in this period.
+ * By what somebody has set, and by what is left of quotas.
  *
  * Context: any, but for hard interrupts.
  */
-void ktask_budget_runtime(struct ktask_budget *budget,
-			  struct task_struct *caller, unsigned int own,
-			  bool lend)
+void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
+		       unsigned int own)
 {
-#ifdef CONFIG_CFS_BANDWIDTH
-	u64 now = ktime_get_ns();
-	struct task_group *tg;
-
+	ktask_budget_configured(budget, caller, INT_MAX);
 	guard(rcu)();
-	for (tg = ktask_caller_tg(caller); tg; tg = tg->parent) {
-		s64 helpers = atomic_read(&tg->ktask.others.working);
-		s64 room = ktask_helpers_of_runtime(tg, now, lend) -
-			   max_t(s64, helpers, own) + own;
+	ktask_budget_runtime(budget, ktask_caller_tg(caller), own);
+}
 
-		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
-				    KTASK_LIMIT_QUOTA, NULL);
-	}
+/**
+ * ktask_sched_enter - put a helper into a caller's cgroups
+ * @helper: the helper
+ * @cset: the caller's css_set; a reference is held until the helper has left
+ *
+ * The group is changed as when autogroup does that: there is no migration for a
+ * BPF scheduler to hear of.
+ *
+ * Context: any, but for hard interrupts. Takes @helper's pi_lock, and run queues'
+ * locks.
+ */
+void ktask_sched_enter(struct task_struct *helper, struct css_set *cset)
+{
+#ifdef CONFIG_CGROUPS
+	cgroup_move_task(helper, cset);
+#endif
+#ifdef CONFIG_CGROUP_SCHED
+	sched_move_task(helper, true);
 #endif
 }
 
 /**
- * ktask_sched_move - put a helper into the group that its css_set names
+ * ktask_sched_leave - put a helper back into the root cgroups
  * @helper: the helper
  *
- * As when autogroup moves a task: there is no migration for a BPF scheduler to
- * hear of.
+ * Context: as ktask_sched_enter().
  */
-void ktask_sched_move(struct task_struct *helper)
+void ktask_sched_leave(struct task_struct *helper)
 {
-#ifdef CONFIG_CGROUP_SCHED
-	sched_move_task(helper, true);
+#ifdef CONFIG_CGROUPS
+	ktask_sched_enter(helper, &init_css_set);
 #endif
 }
 
@@ -449,7 +433,7 @@ static bool ktask_waits_elsewhere(struct task_struct *helper)
 }
 
 /**
- * ktask_sched_fetch - let a helper that waits for its CPU have its caller's
+ * ktask_sched_migrate_here - move a helper that waits for its CPU to its caller's
  * @helper: a helper of current's
  *
  * A helper may be kept from its last chunk for long: by real-time threads, by
@@ -464,7 +448,7 @@ static bool ktask_waits_elsewhere(struct task_struct *helper)
  *
  * Return: true if it came.
  */
-bool ktask_sched_fetch(struct task_struct *helper)
+bool ktask_sched_migrate_here(struct task_struct *helper)
 {
 	struct affinity_context here = { };
 	struct rq_flags rf;
@@ -522,3 +506,23 @@ bool ktask_sched_has_cpu(struct task_struct *helper)
 	return task_curr(helper) &&
 	       READ_ONCE(cpu_rq(task_cpu(helper))->nr_running) == 1;
 }
+
+static struct ctl_table ktask_sysctls[] = {
+	{
+		.procname	= "ktask_max_threads",
+		.data		= &ktask_max_threads,
+		.maxlen		= sizeof(ktask_max_threads),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ONE,
+		.extra2		= SYSCTL_INT_MAX,
+	},
+};
+
+static int __init ktask_budget_init(void)
+{
+	ktask_max_threads = nr_cpu_ids;
+	register_sysctl("debug", ktask_sysctls);
+	return 0;
+}
+core_initcall(ktask_budget_init);

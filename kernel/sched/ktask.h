@@ -32,7 +32,7 @@ struct ktask_others {
  *	compared
  * @nr: helpers that it had
  * @at: when, in jiffies
- * @answered: when a helper of somebody who has more last left for it, in
+ * @served_at: when a helper of somebody who has more last left for it, in
  *	jiffies
  *
  * A hint, written by whoever is refused first and read by all who have helpers
@@ -43,7 +43,7 @@ struct ktask_claim {
 	const void		*by;
 	int			nr;
 	unsigned long		at;
-	unsigned long		answered;
+	unsigned long		served_at;
 };
 
 /**
@@ -73,9 +73,6 @@ struct ktask_group {
 };
 
 void ktask_group_init(struct ktask_group *kg);
-void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
-		       unsigned int own);
-bool ktask_caps_allow(struct task_group *tg);
 
 #else
 

@@ -35,6 +35,11 @@ static struct task_group *ktask_tg(struct cgroup_subsys_state *css)
 	return container_of(css, struct task_group, css);
 }
 
+static struct task_group *ktask_caller_tg(struct task_struct *caller)
+{
+	return ktask_tg(task_css(caller, cpu_cgrp_id));
+}
+
 static struct task_group *ktask_cset_tg(struct css_set *cset)
 {
 	return ktask_tg(cset->subsys[cpu_cgrp_id]);
@@ -106,10 +111,10 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
 }
 
-/* Is that so little ago that it counts? */
-static bool ktask_lately(unsigned long when)
+/* Has a claim made, or served, at @when expired? */
+static bool ktask_claim_expired(unsigned long when)
 {
-	return jiffies - when < msecs_to_jiffies(KTASK_CLAIM_MS);
+	return jiffies - when >= msecs_to_jiffies(KTASK_CLAIM_MS);
 }
 
 /* Is there a claim of somebody else's? */
@@ -117,30 +122,31 @@ static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer
 {
 	const void *by = READ_ONCE(claim->by);
 
-	return by && by != sharer->who && ktask_lately(READ_ONCE(claim->at));
+	return by && by != sharer->who &&
+	       !ktask_claim_expired(READ_ONCE(claim->at));
 }
 
 /*
  * Be the one who leaves for a claim. If somebody else takes the room, which
  * only those may who have less than the claimant, another one leaves later.
  */
-static bool ktask_answer(struct ktask_claim *claim)
+static bool ktask_claim_serve(struct ktask_claim *claim)
 {
-	unsigned long last = READ_ONCE(claim->answered);
+	unsigned long last = READ_ONCE(claim->served_at);
 
-	return !ktask_lately(last) &&
-	       cmpxchg(&claim->answered, last, jiffies) == last;
+	return ktask_claim_expired(last) &&
+	       cmpxchg(&claim->served_at, last, jiffies) == last;
 }
 
-/* Ask for the next room there is, unless somebody with no more asked before. */
-static void ktask_make_claim(struct ktask_claim *claim, struct ktask_sharer *sharer)
+/* Claim the next room there is, unless somebody with no more has done so. */
+static void ktask_claim_make(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
 	if (ktask_claimed(claim, sharer) && READ_ONCE(claim->nr) <= sharer->nr)
 		return;
 
 	if (READ_ONCE(claim->by) != sharer->who) {
 		WRITE_ONCE(claim->by, sharer->who);
-		WRITE_ONCE(claim->answered,
+		WRITE_ONCE(claim->served_at,
 			   jiffies - msecs_to_jiffies(KTASK_CLAIM_MS));
 	}
 	WRITE_ONCE(claim->nr, sharer->nr);
@@ -168,7 +174,7 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 	return NR_KTASK_LIMITS;
 }
 
-/* There was no room at @full: ask for it, here and wherever it is passed on. */
+/* There was no room at @full: claim it, here and wherever it is passed on. */
 static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 			       struct task_group *full)
 {
@@ -177,7 +183,7 @@ static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 	do {
 		struct ktask_sharer sharer = ktask_sharer(loan, child);
 
-		ktask_make_claim(&tg->ktask.claim, &sharer);
+		ktask_claim_make(&tg->ktask.claim, &sharer);
 		child = tg;
 		tg = tg->parent;
 	} while (child != full);
@@ -247,6 +253,15 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 	return true;
 }
 
+static void ktask_level_update_peak(struct task_group *tg)
+{
+	int nr = ktask_charged(tg);
+	int peak = atomic_read(&tg->ktask.peak);
+
+	while (peak < nr && !atomic_try_cmpxchg(&tg->ktask.peak, &peak, nr))
+		;
+}
+
 /**
  * ktask_cap_update_peak - a helper was found for a charge
  * @cset: the css_set that it is charged to
@@ -256,14 +271,37 @@ void ktask_cap_update_peak(struct css_set *cset)
 	struct task_group *tg;
 
 	for (tg = ktask_capped(ktask_cset_tg(cset)); tg;
-	     tg = ktask_capped(tg->parent)) {
-		int nr = ktask_charged(tg);
-		int peak = atomic_read(&tg->ktask.peak);
+	     tg = ktask_capped(tg->parent))
+		ktask_level_update_peak(tg);
+}
 
-		while (peak < nr &&
-		       !atomic_try_cmpxchg(&tg->ktask.peak, &peak, nr))
-			;
+/**
+ * ktask_cap_move - charge a helper to where its caller has moved, whatever caps say
+ * @from: the css_set that it is charged to
+ * @to: the css_set that the caller has now
+ * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
+ *
+ * Return: @over_cap, or NULL if it was charged for that again.
+ */
+struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
+				  struct task_group *over_cap)
+{
+	struct task_group *old = ktask_cset_tg(from), *tg;
+
+	for (tg = ktask_cset_tg(to);
+	     !cgroup_is_descendant(old->css.cgroup, tg->css.cgroup);
+	     tg = tg->parent) {
+		atomic64_inc(&tg->ktask.use);
+		ktask_level_update_peak(tg);
 	}
+	/* Where both are below, nothing changes. */
+	for (; old != tg; old = old->parent) {
+		if (old == over_cap)
+			over_cap = NULL;
+		else
+			ktask_uncharge_level(old);
+	}
+	return over_cap;
 }
 
 /**
@@ -305,15 +343,15 @@ struct task_group *ktask_cap_reclaim(struct css_set *cset)
 }
 
 /**
- * ktask_share_asked - does a helper have to leave for somebody who has less?
+ * ktask_share_claimed - does a helper have to leave for somebody who has less?
  * @loan: what it works for
  * @cset: the css_set that it is charged to
  * @since: when it was lent, in jiffies
  *
  * Return: true if it has to, and then somebody counts on it.
  */
-bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
-		       unsigned long since)
+bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
+			 unsigned long since)
 {
 	bool turn = time_after_eq(jiffies,
 				  since + msecs_to_jiffies(KTASK_TURN_MS));
@@ -325,7 +363,7 @@ bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
 
 		if (ktask_claimed(claim, &sharer) &&
 		    READ_ONCE(claim->nr) + !turn < sharer.nr &&
-		    ktask_answer(claim))
+		    ktask_claim_serve(claim))
 			return true;
 	}
 	return false;
@@ -334,19 +372,22 @@ bool ktask_share_asked(struct ktask_loan *loan, struct css_set *cset,
 /**
  * ktask_budget_caps - narrow a budget by the caps and what is on loan
  * @budget: the budget
- * @tg: the caller's group
- * @own: helpers that the caller has on loan
+ * @caller: the task
+ * @own: helpers that it has on loan
  *
- * Context: RCU read lock held.
+ * Context: any.
  */
-void ktask_budget_caps(struct ktask_budget *budget, struct task_group *tg,
+void ktask_budget_caps(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int own)
 {
-	for (; tg->parent; tg = tg->parent) {
+	struct task_group *tg;
+
+	guard(rcu)();
+	for (tg = ktask_caller_tg(caller); tg->parent; tg = tg->parent) {
 		s64 room = (s64)ktask_cap(tg) - ktask_charged(tg) + own;
 
 		ktask_budget_narrow(budget, clamp(room, 0, INT_MAX),
-				    KTASK_LIMIT_CAP, tg);
+				    KTASK_LIMIT_CAP, NULL);
 	}
 }
 
@@ -369,15 +410,18 @@ static void ktask_budget_own_caps(struct ktask_budget *budget,
 
 /**
  * ktask_caps_allow - do the caps leave room for any helper at all?
- * @tg: the caller's group
+ * @caller: the task
  *
- * Context: RCU read lock held.
+ * Context: any.
  *
- * Return: false if a cap is 0.
+ * Return: false if one of them is 0.
  */
-bool ktask_caps_allow(struct task_group *tg)
+bool ktask_caps_allow(struct task_struct *caller)
 {
-	for (; tg->parent; tg = tg->parent)
+	struct task_group *tg;
+
+	guard(rcu)();
+	for (tg = ktask_caller_tg(caller); tg->parent; tg = tg->parent)
 		if (!ktask_cap(tg))
 			return false;
 	return true;
@@ -394,7 +438,7 @@ void ktask_account(struct task_struct *caller, const u64 *stats)
 	unsigned int i;
 
 	guard(rcu)();
-	for (tg = ktask_capped(ktask_tg(task_css(caller, cpu_cgrp_id))); tg;
+	for (tg = ktask_capped(ktask_caller_tg(caller)); tg;
 	     tg = ktask_capped(tg->parent))
 		for (i = 0; i < NR_KTASK_STATS; i++)
 			if (stats[i])
@@ -476,12 +520,15 @@ static int ktask_effective_show(struct seq_file *sf, void *v)
 		.helpers = UINT_MAX,
 		.limit = KTASK_LIMIT_TASK,
 	};
+	const struct cpumask *cpus;
 
 	/* The levels above stay: this cgroup holds references on them. */
 	scoped_guard(rcu) {
 		ktask_budget_own_caps(&budget, tg);
+		cpus = ktask_cgroup_cpus(tg->css.cgroup);
+		/* For display: the mask may change while it is counted. */
 		ktask_budget_limits(&budget, tg,
-				    ktask_cgroup_cpus(tg->css.cgroup));
+				    ktask_usable_cpus(cpus, NULL, UINT_MAX));
 	}
 
 	seq_printf(sf, "%u %s", budget.helpers,

@@ -26,7 +26,7 @@ NEEDED = {
     'cancel': ('helper', 'limit'),
     'return': ('helper', 'on_loan'),
     'renice': ('helper', 'prio'),
-    'fetch': ('helper',),
+    'migrate': ('helper',),
 }
 
 

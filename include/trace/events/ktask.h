@@ -258,8 +258,8 @@ TRACE_EVENT(ktask_renice,
 		  __entry->prio)
 );
 
-/* A helper that was throttled goes on where its caller waits for it. */
-TRACE_EVENT(ktask_fetch,
+/* A helper that waits for its CPU goes on where its caller waits for it. */
+TRACE_EVENT(ktask_migrate,
 
 	TP_PROTO(pid_t caller, u64 cgroup, pid_t helper),
 

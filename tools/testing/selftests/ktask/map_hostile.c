@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <linux/userfaultfd.h>
@@ -1007,7 +1008,7 @@ static int lowered_cpuset(enum dma_api api)
 }
 
 /*
- * A cgroup that is removed while a helper charges huge pages for it
+ * A cgroup that is removed while a helper waits in it for a huge page
  */
 
 /* Do two threads wait for memory, in two places? */
@@ -1089,6 +1090,30 @@ static void change_cgroup(const char *old, const char *new)
 	usleep(300000);
 }
 
+/* Helper threads that are in a cgroup of that name, removed or not */
+static int helpers_in(const char *name)
+{
+	char path[PATH_MAX], text[4096];
+	glob_t found;
+	size_t i;
+	int nr = 0;
+
+	if (!EXPECT(!glob("/proc/[0-9]*", GLOB_NOSORT, NULL, &found)))
+		return -1;
+	for (i = 0; i < found.gl_pathc; i++) {
+		snprintf(path, sizeof(path), "%s/comm", found.gl_pathv[i]);
+		if (read_text(path, text, sizeof(text)) <= 0 ||
+		    strncmp(text, "ktask/", 6))
+			continue;
+		snprintf(path, sizeof(path), "%s/cgroup", found.gl_pathv[i]);
+		if (read_text(path, text, sizeof(text)) > 0 &&
+		    strstr(text, name))
+			nr++;
+	}
+	globfree(&found);
+	return nr;
+}
+
 static int removed_in_box(void *arg)
 {
 	char *old = cg_name(here()->cgroup, "old");
@@ -1117,6 +1142,9 @@ static int removed_in_box(void *arg)
 	EXPECT(!pthread_create(&thread, NULL, map_all, &m));
 	*caught = two_wait(&handler);
 	change_cgroup(old, new);
+	EXPECT_EQ(helpers_in("/old"), 0);
+	if (*caught)
+		EXPECT_RANGE(helpers_in("/new"), 1, LONG_MAX);
 	stop_watching(&handler);
 	pthread_join(thread, NULL);
 
@@ -1124,6 +1152,9 @@ static int removed_in_box(void *arg)
 	EXPECT(nothing_dies(here()->cgroup));
 	EXPECT_EQ(cg_read_long(here()->cgroup, "hugetlb.2MB.current"), WORTH);
 	EXPECT_EQ(charged_on_nodes(here()->cgroup), WORTH);
+	/* All that had to be waited for, whoever did. */
+	EXPECT_RANGE(cg_read_long(new, "hugetlb.2MB.current"), WORTH - MIDDLE,
+		     WORTH);
 	EXPECT_EQ(dma_unmap(m.dma, DMA_BASE, WORTH), 0);
 	EXPECT(!munmap(m.memory.base, WORTH));
 	EXPECT_EQ(cg_read_long(here()->cgroup, "hugetlb.2MB.current"), 0);
@@ -1132,7 +1163,7 @@ static int removed_in_box(void *arg)
 	return KSFT_PASS;
 }
 
-/* What a helper charges for it after that is charged to the one above. */
+/* The helper goes where its caller goes, and charges there. */
 static int cgroup_removed(void)
 {
 	unsigned int *caught = shared_memory(sizeof(*caught));

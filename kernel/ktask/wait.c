@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ktask waiting: the end of a loan
+ *
+ * A caller that has run out of chunks takes back the helpers that have not
+ * started, and waits for the others to end their chunks. It sleeps, so its
+ * priority and its CPU are free: it lends them to the helper that was lent first,
+ * then to the next. So waiting takes no longer than the rests of their chunks
+ * would take the caller itself, whatever else runs, and there is never more than
+ * one thread with the caller's priority.
+ */
+#include <linux/hrtimer.h>
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/oom.h>
+#include <linux/resume_user_mode.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#include "helper.h"
+
+/* Cancel a helper that has not started, if there is one. */
+static struct ktask_helper *ktask_loan_cancel_one(struct ktask_loan *loan)
+{
+	struct ktask_helper *helper;
+
+	guard(spinlock)(&loan->lock);
+	list_for_each_entry(helper, &loan->helpers, node) {
+		if (!ktask_helper_cancel(helper))
+			continue;
+		loan->stats[KTASK_STAT_CANCELLED]++;
+		return helper;
+	}
+	return NULL;
+}
+
+/* Take back the helpers that have not started. */
+static void ktask_loan_cancel(struct ktask_loan *loan)
+{
+	static const struct ktask_faults none;
+	struct ktask_helper *helper;
+	struct css_set *cset;
+
+	while ((helper = ktask_loan_cancel_one(loan))) {
+		ktask_trace_cancel(loan, helper->task, KTASK_LIMIT_END);
+		cset = ktask_helper_uncharge(helper);
+		ktask_loan_take_back(loan, helper, 0, &none);
+		ktask_helper_return(helper, cset, NULL);
+	}
+}
+
+/*
+ * Wait for a helper, but look again soon: one that cannot run where it is gets the
+ * CPU that current leaves. Whatever keeps threads from this CPU meanwhile, the
+ * timer goes off: on PREEMPT_RT, too, in the interrupt itself.
+ */
+static void ktask_loan_wait_for(struct ktask_loan *loan,
+				struct ktask_helper *helper)
+	__must_hold(&loan->lock)
+{
+	ktime_t tick = TICK_NSEC;
+
+	ktask_helper_set_prio(helper);
+	if (ktask_sched_migrate_here(helper->task))
+		ktask_trace_migrate(loan, helper->task);
+	loan->waits_for = helper;
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	spin_unlock(&loan->lock);
+	schedule_hrtimeout(&tick, HRTIMER_MODE_REL_HARD);
+	spin_lock(&loan->lock);
+}
+
+/*
+ * A caller that was killed is to end soon, but its helpers may wait for a page
+ * to be read, or for memory below a limit that only the caller's death will
+ * free. So they have to know. All of them have started by now.
+ */
+static void ktask_loan_kill(struct ktask_loan *loan)
+	__must_hold(&loan->lock)
+{
+	struct ktask_helper *helper;
+
+	if (!loan->killable || !fatal_signal_pending(current))
+		return;
+
+	list_for_each_entry(helper, &loan->helpers, node) {
+		/* So that it may use the reserves, and has nobody else killed */
+		if (tsk_is_oom_victim(current))
+			WRITE_ONCE(helper->task->signal->oom_mm, loan->mm);
+		if (!loan->killed)
+			send_sig(SIGKILL, helper->task, 1);
+	}
+	loan->killed = true;
+}
+
+/* Account the page faults of helpers to current. */
+static void ktask_account_faults(const struct ktask_faults *faults)
+{
+	current->min_flt += faults->min_flt;
+	current->maj_flt += faults->maj_flt;
+#ifdef CONFIG_MEMCG
+	if (faults->over_high) {
+		current->memcg_nr_pages_over_high += faults->over_high;
+		set_notify_resume(current);
+	}
+#endif
+}
+
+/**
+ * ktask_loan_settle - end a loan
+ * @loan: the loan of current, which has no work left
+ *
+ * Cancels the helpers that have not started and waits for the others to end
+ * their chunks, for which they get a fatal signal if the caller has one and the
+ * task is killable.
+ *
+ * Context: process context, may sleep.
+ */
+void ktask_loan_settle(struct ktask_loan *loan)
+{
+	struct css_set *cset = NULL;
+
+	ktask_loan_cancel(loan);
+
+	spin_lock(&loan->lock);
+	while (!list_empty(&loan->helpers)) {
+		if (!cset) {
+			cset = ktask_cset_get(current);
+			ktask_count_working(cset, -1);
+		}
+		ktask_loan_kill(loan);
+		ktask_loan_wait_for(loan, list_first_entry(&loan->helpers,
+							   struct ktask_helper,
+							   node));
+	}
+	spin_unlock(&loan->lock);
+	ktask_loan_detach(loan);
+	if (cset) {
+		ktask_count_working(cset, 1);
+		ktask_cset_put(cset);
+	}
+	ktask_account_faults(&loan->faults);
+}
