@@ -164,3 +164,28 @@ unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
 	helpers = div64_u64(runtime - (period_left + slice) * threads, slice);
 	return min_t(u64, helpers, INT_MAX);
 }
+
+/**
+ * ktask_helpers_within_runtime - helpers that a caller may have by what is left
+ * @runtime: nanoseconds that are left in this period and that no CPU has taken
+ * @period_left: nanoseconds until the period ends
+ * @threads: threads that may use the quota until then, without helpers; not 0
+ * @own: helpers that the caller has
+ * @others: helpers that other callers have, who use the same quota
+ *
+ * A helper that is lent is to have more than a chunk to do before it leaves. So
+ * the caller may keep what it may not take on.
+ *
+ * Return: the number of helpers.
+ */
+unsigned int ktask_helpers_within_runtime(u64 runtime, u64 period_left,
+					  unsigned int threads,
+					  unsigned int own, unsigned int others)
+{
+	unsigned int stay, lend;
+
+	stay = ktask_helpers_for_runtime(runtime, period_left, threads);
+	runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
+	lend = ktask_helpers_for_runtime(runtime, period_left, threads);
+	return clamp(own, lend - min(lend, others), stay - min(stay, others));
+}

@@ -39,5 +39,8 @@ unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns);
 unsigned int ktask_helpers_for_quota(u64 quota, u64 period);
 unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
 				       unsigned int threads);
+unsigned int ktask_helpers_within_runtime(u64 runtime, u64 period_left,
+					  unsigned int threads,
+					  unsigned int own, unsigned int others);
 
 #endif /* _KTASK_MATH_H */

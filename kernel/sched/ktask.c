@@ -320,30 +320,24 @@ int ktask_spare_cpus(struct task_struct *caller)
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
-/*
- * Helpers that a quota has room for, for a caller that has @own of them and may
- * keep those. A helper that is lent is to have more than a chunk to do.
- */
-static s64 ktask_room_of_quota(struct task_group *tg, unsigned int own, u64 now)
+/* Helpers that a level's quota has room for, for a caller that has @own of them */
+static unsigned int ktask_room_of_quota(struct task_group *tg, unsigned int own,
+					u64 now)
 {
 	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
-	u64 runtime = READ_ONCE(cfs_b->runtime);
-	s64 left, others, stay, lend;
-	unsigned int threads;
+	s64 left, others;
 
 	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
 		return INT_MAX;
 
 	/* data_race: a torn or stale value makes one decision a bad guess. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
-	left = max(left, 0LL);
+	others = atomic_read(&tg->ktask.others.working) - (s64)own;
 	/* The caller is one of the threads, even if it does not run now. */
-	threads = max(ktask_others(tg, now), 1L);
-	others = max_t(s64, atomic_read(&tg->ktask.others.working) - (s64)own, 0);
-	stay = ktask_helpers_for_runtime(runtime, left, threads) - others;
-	runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
-	lend = ktask_helpers_for_runtime(runtime, left, threads) - others;
-	return clamp_t(s64, own, lend, stay);
+	return ktask_helpers_within_runtime(READ_ONCE(cfs_b->runtime),
+					    max(left, 0LL),
+					    max(ktask_others(tg, now), 1L), own,
+					    max(others, 0LL));
 }
 
 /*
@@ -356,9 +350,7 @@ static void ktask_budget_runtime(struct ktask_budget *budget,
 	u64 now = ktime_get_ns();
 
 	for (; tg; tg = tg->parent)
-		ktask_budget_narrow(budget,
-				    clamp(ktask_room_of_quota(tg, own, now), 0,
-					  INT_MAX),
+		ktask_budget_narrow(budget, ktask_room_of_quota(tg, own, now),
 				    KTASK_LIMIT_QUOTA, NULL);
 }
 #else

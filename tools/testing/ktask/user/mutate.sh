@@ -48,6 +48,10 @@ math_mutants=(
 	's/each - slice < period_left/each < period_left/'
 	's|(period_left + slice) \* threads|period_left * threads|'
 	's|u64 each = div64_u64(runtime, threads)|u64 each = runtime|'
+	's|lend - min(lend, others)|lend|'
+	's|stay - min(stay, others)|stay|'
+	's|runtime -= min(runtime, 2 . KTASK_CHUNK_NS);||'
+	's|runtime -= min(runtime, 2 . KTASK_CHUNK_NS);|runtime -= 2 * KTASK_CHUNK_NS;|'
 )
 
 gain_mutants=(

@@ -403,6 +403,35 @@ static void helpers_for_runtime(void)
 	}
 }
 
+static void helpers_within_runtime(void)
+{
+	const u64 slice = KTASK_QUOTA_SLICE_NS, more = 2 * KTASK_CHUNK_NS;
+	const struct {
+		u64		runtime;
+		unsigned int	own, others, helpers;
+	} t[] = {
+		/* One thread, with a slice left in the period */
+		{ 4 * slice + more, 0, 0, 2 },
+		{ 4 * slice + more, 5, 0, 2 },
+		{ 4 * slice + more, 0, 1, 1 },
+		{ 4 * slice + more, 0, 3, 0 },
+		{ 4 * slice + more - 1, 0, 0, 1 },
+		{ 4 * slice + more - 1, 1, 0, 1 },
+		{ 4 * slice + more - 1, 2, 0, 2 },
+		{ 4 * slice + more - 1, 3, 0, 2 },
+		{ 4 * slice, 1, 1, 1 },
+		{ 4 * slice, 2, 1, 1 },
+		{ 4 * slice, 2, 3, 0 },
+		{ more - 1, 1, 0, 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < NR(t); i++)
+		check_eq(ktask_helpers_within_runtime(t[i].runtime, slice, 1,
+						      t[i].own, t[i].others),
+			 t[i].helpers, "case %u", i);
+}
+
 static const struct test_case cases[] = {
 	{ "chunk size: boundaries", chunk_size_bounds },
 	{ "chunk size: definition", chunk_size_definition },
@@ -417,6 +446,7 @@ static const struct test_case cases[] = {
 	{ "helpers for time", helpers_for_time },
 	{ "helpers for quota", helpers_for_quota },
 	{ "helpers for what is left of a quota", helpers_for_runtime },
+	{ "helpers that come and stay within it", helpers_within_runtime },
 };
 
 int main(void)
