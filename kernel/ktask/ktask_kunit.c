@@ -2338,16 +2338,23 @@ static void test_helpers_for_quota(struct kunit *test)
 
 static void test_helpers_for_runtime(struct kunit *test)
 {
-	const u64 slice = KTASK_QUOTA_SLICE_NS, period = 20 * slice;
+	const u64 slice = 5 * NSEC_PER_MSEC, period = 20 * slice;
+	static const struct {
+		u64		slices;
+		unsigned int	threads, helpers;
+	} t[] = { { 21, 1, 0 }, { 22, 1, 1 }, { 50, 1, 29 }, { 50, 2, 8 }, { 50, 3, 0 } };
+	struct ktask_runtime rest = { .slice = slice, .period_left = period };
+	size_t i;
 
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(0, 0, 1), 0);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(2 * slice - 1, 0, 1), 0);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(2 * slice, 0, 1), 1);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 1), 29);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 2), 8);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(50 * slice, period, 3), 0);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(U64_MAX, 0, 1), INT_MAX);
-	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(U64_MAX, U64_MAX, UINT_MAX), 0);
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		rest.ns = t[i].slices * slice;
+		rest.threads = t[i].threads;
+		KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(&rest), t[i].helpers);
+	}
+	rest.ns = U64_MAX;
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(&rest), INT_MAX);
+	rest.period_left = U64_MAX;
+	KUNIT_EXPECT_EQ(test, ktask_helpers_for_runtime(&rest), 0);
 }
 
 static struct kunit_case ktask_math_cases[] = {

@@ -142,34 +142,29 @@ unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
 
 /**
  * ktask_helpers_for_runtime - helpers that the rest of a quota has room for
- * @runtime: nanoseconds that are left in this period and that no CPU has taken
- * @period_left: nanoseconds until the period ends
- * @threads: threads that may use the quota until then, without helpers; not 0
+ * @rest: what is left of it
  *
- * Helpers may have what is left when each of these threads has run until the end
+ * Helpers may have what is left when each of the threads has run until the end
  * of the period. Beyond that they would throttle threads that would not have
  * been throttled without them. The scheduler hands run time out by slices: the
  * last one of each thread and of each helper may reach beyond the period's end.
  *
  * Return: the number of helpers.
  */
-unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
-				       unsigned int threads)
+unsigned int ktask_helpers_for_runtime(const struct ktask_runtime *rest)
 {
-	const u64 slice = KTASK_QUOTA_SLICE_NS;
-	u64 each = div64_u64(runtime, threads), helpers;
+	u64 each = div64_u64(rest->ns, rest->threads), helpers;
 
-	if (each < slice || each - slice < period_left)
+	if (each < rest->slice || each - rest->slice < rest->period_left)
 		return 0;
-	helpers = div64_u64(runtime - (period_left + slice) * threads, slice);
+	helpers = div64_u64(rest->ns - (rest->period_left + rest->slice) *
+				       rest->threads, rest->slice);
 	return min_t(u64, helpers, INT_MAX);
 }
 
 /**
- * ktask_helpers_within_runtime - helpers that a caller may have by what is left
- * @runtime: nanoseconds that are left in this period and that no CPU has taken
- * @period_left: nanoseconds until the period ends
- * @threads: threads that may use the quota until then, without helpers; not 0
+ * ktask_helpers_within_runtime - helpers that a caller may have of those
+ * @rest: what is left of a quota
  * @own: helpers that the caller has
  * @others: helpers that other callers have, who use the same quota
  *
@@ -178,14 +173,14 @@ unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
  *
  * Return: the number of helpers.
  */
-unsigned int ktask_helpers_within_runtime(u64 runtime, u64 period_left,
-					  unsigned int threads,
+unsigned int ktask_helpers_within_runtime(const struct ktask_runtime *rest,
 					  unsigned int own, unsigned int others)
 {
+	struct ktask_runtime less = *rest;
 	unsigned int stay, lend;
 
-	stay = ktask_helpers_for_runtime(runtime, period_left, threads);
-	runtime -= min(runtime, 2 * KTASK_CHUNK_NS);
-	lend = ktask_helpers_for_runtime(runtime, period_left, threads);
+	less.ns -= min(less.ns, 2 * KTASK_CHUNK_NS);
+	stay = ktask_helpers_for_runtime(rest);
+	lend = ktask_helpers_for_runtime(&less);
 	return clamp(own, lend - min(lend, others), stay - min(stay, others));
 }

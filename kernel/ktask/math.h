@@ -23,11 +23,22 @@
  */
 #define KTASK_SHARE_NS		250000ULL
 
-/* What the scheduler gives of a quota to a CPU at a time, by default */
-#define KTASK_QUOTA_SLICE_NS		5000000ULL
-
 /* A quota without limit; the scheduler's RUNTIME_INF */
 #define KTASK_QUOTA_INF		(~0ULL)
+
+/**
+ * struct ktask_runtime - what is left of a quota
+ * @ns: run time that no CPU has taken yet, in nanoseconds
+ * @slice: what a CPU takes of it at a time, in nanoseconds; not 0
+ * @period_left: time until there is a new one, in nanoseconds
+ * @threads: threads that may use it until then, without helpers; not 0
+ */
+struct ktask_runtime {
+	u64		ns;
+	u64		slice;
+	u64		period_left;
+	unsigned int	threads;
+};
 
 size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 			unsigned int threads);
@@ -37,10 +48,8 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk);
 unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns);
 unsigned int ktask_helpers_for_quota(u64 quota, u64 period);
-unsigned int ktask_helpers_for_runtime(u64 runtime, u64 period_left,
-				       unsigned int threads);
-unsigned int ktask_helpers_within_runtime(u64 runtime, u64 period_left,
-					  unsigned int threads,
+unsigned int ktask_helpers_for_runtime(const struct ktask_runtime *rest);
+unsigned int ktask_helpers_within_runtime(const struct ktask_runtime *rest,
 					  unsigned int own, unsigned int others);
 
 #endif /* _KTASK_MATH_H */

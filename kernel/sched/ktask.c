@@ -325,6 +325,7 @@ static unsigned int ktask_room_of_quota(struct task_group *tg, unsigned int own,
 					u64 now)
 {
 	struct cfs_bandwidth *cfs_b = &tg->cfs_bandwidth;
+	struct ktask_runtime rest;
 	s64 left, others;
 
 	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
@@ -333,11 +334,14 @@ static unsigned int ktask_room_of_quota(struct task_group *tg, unsigned int own,
 	/* data_race: a torn or stale value makes one decision a bad guess. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
 	others = atomic_read(&tg->ktask.others.working) - (s64)own;
-	/* The caller is one of the threads, even if it does not run now. */
-	return ktask_helpers_within_runtime(READ_ONCE(cfs_b->runtime),
-					    max(left, 0LL),
-					    max(ktask_others(tg, now), 1L), own,
-					    max(others, 0LL));
+	rest = (struct ktask_runtime) {
+		.ns = READ_ONCE(cfs_b->runtime),
+		.slice = sched_cfs_bandwidth_slice(),
+		.period_left = max(left, 0LL),
+		/* The caller is one of them, even if it does not run now. */
+		.threads = max(ktask_others(tg, now), 1L),
+	};
+	return ktask_helpers_within_runtime(&rest, own, max(others, 0LL));
 }
 
 /*

@@ -10,6 +10,9 @@
 
 #include "../ktask/internal.h"
 
+/* fair.c: nanoseconds of a quota that a CPU takes at a time */
+u64 sched_cfs_bandwidth_slice(void);
+
 /* A cap of "max" */
 #define KTASK_CAP_MAX		INT_MAX
 

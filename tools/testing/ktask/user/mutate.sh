@@ -43,15 +43,16 @@ math_mutants=(
 	's|quota == KTASK_QUOTA_INF|0|'
 	's| + !!(quota % period)||'
 	's|if (!cpus)|if (0)|'
-	's/each < slice || each - slice < period_left/each < slice/'
-	's/each < slice || each - slice < period_left/each - slice < period_left/'
-	's/each - slice < period_left/each < period_left/'
-	's|(period_left + slice) \* threads|period_left * threads|'
-	's|u64 each = div64_u64(runtime, threads)|u64 each = runtime|'
+	's/each < rest->slice || each - rest->slice < rest->period_left/each < rest->slice/'
+	's/each < rest->slice || each - rest->slice < rest->period_left/each - rest->slice < rest->period_left/'
+	's/each - rest->slice < rest->period_left/each < rest->period_left/'
+	's|(rest->period_left + rest->slice) \*|rest->period_left *|'
+	's|u64 each = div64_u64(rest->ns, rest->threads)|u64 each = rest->ns|'
+	's|rest->threads, rest->slice);|rest->threads, 1);|'
 	's|lend - min(lend, others)|lend|'
 	's|stay - min(stay, others)|stay|'
-	's|runtime -= min(runtime, 2 . KTASK_CHUNK_NS);||'
-	's|runtime -= min(runtime, 2 . KTASK_CHUNK_NS);|runtime -= 2 * KTASK_CHUNK_NS;|'
+	's|less.ns -= min(less.ns, 2 . KTASK_CHUNK_NS);||'
+	's|less.ns -= min(less.ns, 2 . KTASK_CHUNK_NS);|less.ns -= 2 * KTASK_CHUNK_NS;|'
 )
 
 gain_mutants=(

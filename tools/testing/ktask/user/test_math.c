@@ -365,71 +365,81 @@ static void helpers_for_quota(void)
 	}
 }
 
+/* The scheduler's default */
+#define SLICE	5000000ULL
+
 static void helpers_for_runtime(void)
 {
-	const u64 slice = KTASK_QUOTA_SLICE_NS, period = 20 * slice;
+	const u64 period = 20 * SLICE;
 	const struct {
-		u64		runtime, left;
-		unsigned int	threads, helpers;
+		struct ktask_runtime	rest;
+		unsigned int		helpers;
 	} t[] = {
-		{ 0, 0, 1, 0 },
-		{ 2 * slice - 1, 0, 1, 0 },
-		{ 2 * slice, 0, 1, 1 },
-		{ 50 * slice, period, 1, 29 },
-		{ 50 * slice, period, 2, 8 },
-		{ 50 * slice, period, 3, 0 },
-		{ 20 * slice, period, 1, 0 },
-		{ U64_MAX, 0, 1, INT_MAX },
-		{ U64_MAX, U64_MAX, UINT_MAX, 0 },
-		{ U64_MAX, U64_MAX, 1, 0 },
+		{ { 0, SLICE, 0, 1 }, 0 },
+		{ { 2 * SLICE - 1, SLICE, 0, 1 }, 0 },
+		{ { 2 * SLICE, SLICE, 0, 1 }, 1 },
+		{ { 2 * SLICE, 2 * SLICE, 0, 1 }, 0 },
+		{ { 4 * SLICE, 2 * SLICE, 0, 1 }, 1 },
+		{ { 50 * SLICE, SLICE, period, 1 }, 29 },
+		{ { 50 * SLICE, SLICE, period, 2 }, 8 },
+		{ { 50 * SLICE, SLICE, period, 3 }, 0 },
+		{ { 20 * SLICE, SLICE, period, 1 }, 0 },
+		{ { U64_MAX, SLICE, 0, 1 }, INT_MAX },
+		{ { U64_MAX, SLICE, U64_MAX, UINT_MAX }, 0 },
+		{ { U64_MAX, SLICE, U64_MAX, 1 }, 0 },
 	};
 	unsigned int i;
 
 	for (i = 0; i < NR(t); i++)
-		check_eq(ktask_helpers_for_runtime(t[i].runtime, t[i].left,
-						   t[i].threads),
-			 t[i].helpers, "case %u", i);
+		check_eq(ktask_helpers_for_runtime(&t[i].rest), t[i].helpers,
+			 "case %u", i);
 
 	for (i = 0; i < ROUNDS && !case_failed(); i++) {
-		u64 runtime = rnd_scale(0, U64_MAX);
-		u64 left = rnd_scale(0, U64_MAX);
-		unsigned int threads = rnd_scale(1, UINT_MAX);
-		s128 rest = (s128)runtime - ((s128)left + slice) * threads;
+		struct ktask_runtime r = {
+			.ns = rnd_scale(0, U64_MAX),
+			.slice = rnd_scale(1, UINT_MAX * 1000ULL),
+			.period_left = rnd_scale(0, U64_MAX),
+			.threads = rnd_scale(1, UINT_MAX),
+		};
+		s128 rest = (s128)r.ns - ((s128)r.period_left + r.slice) * r.threads;
 
-		check_eq(ktask_helpers_for_runtime(runtime, left, threads),
-			 rest < 0 ? 0 : cut((u128)rest / slice),
-			 "runtime %llu left %llu threads %u", runtime, left,
-			 threads);
+		check_eq(ktask_helpers_for_runtime(&r),
+			 rest < 0 ? 0 : cut((u128)rest / r.slice),
+			 "%llu, slice %llu, period %llu, threads %u", r.ns,
+			 r.slice, r.period_left, r.threads);
 	}
 }
 
 static void helpers_within_runtime(void)
 {
-	const u64 slice = KTASK_QUOTA_SLICE_NS, more = 2 * KTASK_CHUNK_NS;
+	const u64 more = 2 * KTASK_CHUNK_NS;
 	const struct {
-		u64		runtime;
+		u64		ns;
 		unsigned int	own, others, helpers;
 	} t[] = {
 		/* One thread, with a slice left in the period */
-		{ 4 * slice + more, 0, 0, 2 },
-		{ 4 * slice + more, 5, 0, 2 },
-		{ 4 * slice + more, 0, 1, 1 },
-		{ 4 * slice + more, 0, 3, 0 },
-		{ 4 * slice + more - 1, 0, 0, 1 },
-		{ 4 * slice + more - 1, 1, 0, 1 },
-		{ 4 * slice + more - 1, 2, 0, 2 },
-		{ 4 * slice + more - 1, 3, 0, 2 },
-		{ 4 * slice, 1, 1, 1 },
-		{ 4 * slice, 2, 1, 1 },
-		{ 4 * slice, 2, 3, 0 },
+		{ 4 * SLICE + more, 0, 0, 2 },
+		{ 4 * SLICE + more, 5, 0, 2 },
+		{ 4 * SLICE + more, 0, 1, 1 },
+		{ 4 * SLICE + more, 0, 3, 0 },
+		{ 4 * SLICE + more - 1, 0, 0, 1 },
+		{ 4 * SLICE + more - 1, 1, 0, 1 },
+		{ 4 * SLICE + more - 1, 2, 0, 2 },
+		{ 4 * SLICE + more - 1, 3, 0, 2 },
+		{ 4 * SLICE, 1, 1, 1 },
+		{ 4 * SLICE, 2, 1, 1 },
+		{ 4 * SLICE, 2, 3, 0 },
 		{ more - 1, 1, 0, 0 },
 	};
 	unsigned int i;
 
-	for (i = 0; i < NR(t); i++)
-		check_eq(ktask_helpers_within_runtime(t[i].runtime, slice, 1,
-						      t[i].own, t[i].others),
+	for (i = 0; i < NR(t); i++) {
+		struct ktask_runtime rest = { t[i].ns, SLICE, SLICE, 1 };
+
+		check_eq(ktask_helpers_within_runtime(&rest, t[i].own,
+						      t[i].others),
 			 t[i].helpers, "case %u", i);
+	}
 }
 
 static const struct test_case cases[] = {

@@ -20,6 +20,7 @@
 /* How long a caller's number stands, and by how much the longest chunk is too long */
 #define AGE		(KTASK_CHUNK_NS / 4)
 #define LONGEST_CHUNK	(KTASK_CHUNK_NS * 5 / 4)
+#define SLICE		(5 * MSEC)
 #define STEP		(50 * USEC)
 #define TICK		MSEC
 #define PERIODS		20
@@ -68,7 +69,7 @@ static void charge(struct sim *s, struct cpu *cpu)
 	if (cpu->runtime > 0)
 		return;
 
-	more = min(s->left, (u64)(KTASK_QUOTA_SLICE_NS - cpu->runtime));
+	more = min(s->left, (u64)(SLICE - cpu->runtime));
 	s->left -= more;
 	cpu->runtime += more;
 	if (cpu->runtime > 0 || cpu->throttled)
@@ -89,6 +90,7 @@ static void begin_period(struct sim *s)
 
 static void make_number(struct sim *s, struct caller *caller)
 {
+	struct ktask_runtime rest;
 	unsigned int i, others = 0;
 
 	if (caller->made_at && s->now - caller->made_at < AGE)
@@ -98,10 +100,9 @@ static void make_number(struct sim *s, struct caller *caller)
 		if (&s->caller[i] != caller)
 			others += s->caller[i].own;
 	caller->made_at = s->now;
-	caller->allowed = ktask_helpers_within_runtime(s->left,
-						       s->period_end - s->now,
-						       s->set->threads,
-						       caller->own, others);
+	rest = (struct ktask_runtime){ s->left, SLICE, s->period_end - s->now,
+				       s->set->threads };
+	caller->allowed = ktask_helpers_within_runtime(&rest, caller->own, others);
 }
 
 static u64 chunk(struct sim *s)

@@ -1189,6 +1189,24 @@ static int test_ktask_late_node(const char *root)
 	return KSFT_PASS;
 }
 
+#define QUOTA_SLICE	"sched_cfs_bandwidth_slice_us"
+
+/* Where a CPU takes all of a quota at a time, nothing is left for a helper. */
+static void expect_no_helpers(const char *cg, struct worker *worker, long mib)
+{
+	long lent = stat_of(cg, "helpers_lent");
+	char slice[32];
+
+	read_text("/proc/sys/kernel/" QUOTA_SLICE, slice, sizeof(slice));
+	set(cg, "cpu.max", "max");
+	EXPECT(!order(worker, map_aliases, mib));
+	set("/proc/sys/kernel", QUOTA_SLICE, "40000");
+	set(cg, "cpu.max", "60000 40000");
+	EXPECT(!order(worker, unmap, 0));
+	set("/proc/sys/kernel", QUOTA_SLICE, slice);
+	EXPECT_EQ(stat_of(cg, "helpers_lent"), lent);
+}
+
 /*
  * With a helper the quota of one and a half CPUs is used up before the period
  * ends. Helpers leave before, and are lent again in the next.
@@ -1212,6 +1230,7 @@ static int test_ktask_quota(const char *root)
 	}
 	EXPECT_RANGE(stat_of(cg, "refused_quota"), 1, LONG_MAX);
 	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
+	expect_no_helpers(cg, worker, mib);
 	return KSFT_PASS;
 }
 
@@ -1221,6 +1240,7 @@ struct quota_user {
 	int		spinning;	/* beside the callers */
 	int		callers;
 	bool		sibling;	/* those who spin are in another cgroup */
+	bool		nested;		/* callers have it at three levels */
 };
 
 /* Some periods' worth */
@@ -1236,7 +1256,8 @@ static void use_quota(const char *root, const struct quota_user *user,
 		      bool helped, struct throttling *all)
 {
 	const char *parent = make_cgroup(root, "ktask_quota", true);
-	const char *one = make_cgroup(parent, "one", false);
+	const char *middle = make_cgroup(parent, "middle", true);
+	const char *one = make_cgroup(middle, "one", false);
 	const char *other = make_cgroup(parent, "other", false);
 	long throttled, periods;
 	struct worker *users[4];
@@ -1248,6 +1269,10 @@ static void use_quota(const char *root, const struct quota_user *user,
 	for (i = 0; i < user->callers; i++)
 		EXPECT(!order(users[i], map_aliases, QUOTA_MIB));
 	set(parent, "cpu.max", "250000 100000");
+	if (user->nested) {
+		set(middle, "cpu.max", "250000 100000");
+		set(one, "cpu.max", "250000 100000");
+	}
 	for (i = 0; i < nr; i++)
 		give_order(users[i], i < user->callers ? unmap : spin, 0);
 	for (i = 0; i < nr; i++) {
@@ -1282,10 +1307,11 @@ static void use_quota(const char *root, const struct quota_user *user,
 static int test_ktask_quota_users(const char *root)
 {
 	static const struct quota_user cases[] = {
-		{ "one caller", 0, 1, false },
-		{ "a caller and a busy thread", 1, 1, false },
-		{ "two callers", 0, 2, false },
-		{ "a caller and a busy sibling", 1, 1, true },
+		{ "one caller", 0, 1, false, false },
+		{ "a caller and a busy thread", 1, 1, false, false },
+		{ "two callers", 0, 2, false, false },
+		{ "a caller and a busy sibling", 1, 1, true, false },
+		{ "a caller and a busy thread, at three levels", 1, 1, false, true },
 	};
 	struct throttling off = {}, on = {};
 	char text[4096] = "";
