@@ -1062,18 +1062,19 @@ static long charged_on_nodes(const char *cgroup)
 	return sum;
 }
 
-/* Into a cgroup of its own below its box, where huge pages count */
+/* Into a cgroup of its own below its box, where CPU time and huge pages count */
 static bool go_below(const char *cgroup)
 {
 	return EXPECT(!cg_create(cgroup)) &&
 	       EXPECT(!cg_enter_current(cgroup)) &&
 	       EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control",
-				"+hugetlb"));
+				"+cpu +hugetlb"));
 }
 
 static void come_back(const char *cgroup)
 {
-	EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control", "-hugetlb"));
+	EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control",
+			"-cpu -hugetlb"));
 	EXPECT(!cg_enter_current(here()->cgroup));
 	EXPECT(!cg_destroy(cgroup));
 }
@@ -1114,6 +1115,26 @@ static int helpers_in(const char *name)
 	return nr;
 }
 
+#define SCHED_DEBUG	"/sys/kernel/debug/sched/debug"
+
+/* Helper threads that are scheduled in a group of that name */
+static int helpers_scheduled_in(const char *name)
+{
+	FILE *debug = fopen(SCHED_DEBUG, "r");
+	size_t size = 0;
+	char *line = NULL;
+	int nr = 0;
+
+	if (!EXPECT(debug))
+		return -1;
+	while (getline(&line, &size, debug) > 0)
+		if (strstr(line, " ktask/") && strstr(line, name))
+			nr++;
+	free(line);
+	fclose(debug);
+	return nr;
+}
+
 static int removed_in_box(void *arg)
 {
 	char *old = cg_name(here()->cgroup, "old");
@@ -1145,6 +1166,11 @@ static int removed_in_box(void *arg)
 	EXPECT_EQ(helpers_in("/old"), 0);
 	if (*caught)
 		EXPECT_RANGE(helpers_in("/new"), 1, LONG_MAX);
+	if (!access(SCHED_DEBUG, R_OK)) {
+		EXPECT_EQ(helpers_scheduled_in("/old"), 0);
+		if (*caught)
+			EXPECT_RANGE(helpers_scheduled_in("/new"), 1, LONG_MAX);
+	}
 	stop_watching(&handler);
 	pthread_join(thread, NULL);
 
