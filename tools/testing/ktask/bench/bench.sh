@@ -212,8 +212,8 @@ part_saturated()
 part_bystander()
 {
 	# shellcheck disable=SC2086 # one word per limit
-	job bystander bystander.sh "$reps" 1024 $percents
-	boot_by_clock bystander $((300 + reps * 40 * (1 + $(wc -w <<<"$percents"))))
+	job bystander bystander.sh "$reps" 2560 $percents
+	boot_by_clock bystander $((300 + reps * 40 * (2 + $(wc -w <<<"$percents"))))
 }
 
 part_waits()

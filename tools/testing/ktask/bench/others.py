@@ -146,21 +146,23 @@ def report_saturated(where):
 
 def report_neighbour(where):
     """What a busy thread of another group loses."""
-    table = load(where, 'neighbour.csv', 'mode')
-    print('A busy thread of another group, on the CPU where a helper would work, while a teardown'
-          ' runs: its\nshare of that CPU in %, its loops per us (which a busy host cuts down as'
-          ' well), and the time that the\nteardown takes in ms. Median and [quartiles].\n')
-    print(f'{"":4} {"share":>22} {"loops per us":>26} {"teardown":>26} {"n":>4}')
-    mids = collections.defaultdict(dict)
-    for mode in MODES:
-        rows = table[(mode,)]
-        share = [int(row['hog_cpu_ns']) / int(row['hog_ns']) * 100 for row in rows]
-        loops = [int(row['hog_loops']) / int(row['hog_ns']) * 1e3 for row in rows]
-        mids['share'][mode], mids['loops'][mode] = map(statistics.median, (share, loops))
-        print(f'{mode:4} {spread(share):>22} {spread(loops):>26}'
-              f' {spread([int(row["ns"]) / 1e6 for row in rows]):>26} {len(rows):4}')
-    print('On against off: ' + ', '.join(f'{name} {mid["on"] / mid["off"] - 1:+.1%}'
-                                         for name, mid in mids.items()) + '\n')
+    table = load(where, 'neighbour.csv', 'whose', 'mode')
+    print('A busy thread of another group while a teardown runs, on the CPU where a helper would'
+          ' work, or on the\ncaller\'s, where it comes in the middle: its share of that CPU in %,'
+          ' its loops per us (which a busy host\ncuts down as well), and the time that the'
+          ' teardown takes in ms. Median and [quartiles].\n')
+    print(f'{"":11} {"share":>22} {"loops per us":>26} {"teardown":>26} {"n":>4}')
+    for whose in percents(table):
+        mids = collections.defaultdict(dict)
+        for mode in MODES:
+            rows = table[(whose, mode)]
+            share = [int(row['hog_cpu_ns']) / int(row['hog_ns']) * 100 for row in rows]
+            loops = [int(row['hog_loops']) / int(row['hog_ns']) * 1e3 for row in rows]
+            mids['share'][mode], mids['loops'][mode] = map(statistics.median, (share, loops))
+            print(f'{whose:7}{mode:4} {spread(share):>22} {spread(loops):>26}'
+                  f' {spread([int(row["ns"]) / 1e6 for row in rows]):>26} {len(rows):4}')
+        print('On against off: ' + ', '.join(f'{name} {mid["on"] / mid["off"] - 1:+.1%}'
+                                             for name, mid in mids.items()) + '\n')
 
 
 def longest(values):
