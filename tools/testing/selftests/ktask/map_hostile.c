@@ -1074,7 +1074,7 @@ static bool go_below(const char *cgroup)
 static void come_back(const char *cgroup)
 {
 	EXPECT(!cg_write(here()->cgroup, "cgroup.subtree_control",
-			"-cpu -hugetlb"));
+			 "-cpu -hugetlb"));
 	EXPECT(!cg_enter_current(here()->cgroup));
 	EXPECT(!cg_destroy(cgroup));
 }
