@@ -895,35 +895,58 @@ static int test_ktask_busy(const char *root)
 	return KSFT_PASS;
 }
 
+/* Who shares with whom, and what became of it */
+struct sharing {
+	pid_t	first, second;
+	bool	refused;	/* the second found no room */
+	bool	had;		/* it had its helpers */
+	int	waited;		/* chunks of the first's helpers in between */
+	int	went_on;	/* chunks of the first after that */
+};
+
+/* A helper makes way within some 10 ms, so for two it is a few dozens of chunks. */
+#define TURN_CHUNKS	250
+
+static void read_sharing(struct sharing *to, const char *line, long helpers)
+{
+	long caller = trace_field(line, "caller");
+
+	if (strstr(line, "ktask_refuse:"))
+		to->refused |= caller == to->second;
+	if (strstr(line, "ktask_lend:"))
+		to->had |= caller == to->second &&
+			   trace_field(line, "on_loan") >= helpers;
+	if (!strstr(line, "ktask_chunk:") || caller != to->first)
+		return;
+	if (trace_field(line, "thread") == to->first)
+		to->went_on += to->had;
+	else
+		to->waited += to->refused && !to->had;
+}
+
 /*
- * Had @second its @helpers while @first was still at it: not just with its
+ * Had the second its @helpers while the first was still at it: not just with its
  * last chunk, which its helper does not wait for?
  */
-static bool traced_sharing(pid_t first, pid_t second, long helpers)
+static bool traced_sharing(struct sharing *to, long helpers)
 {
 	FILE *trace = fopen(TRACE "/trace", "r");
-	bool had = false;
 	char line[1024];
-	int went_on = 0;
 
-	while (EXPECT(trace) && fgets(line, sizeof(line), trace)) {
-		if (strstr(line, "ktask_end:"))
-			break;
-		had |= strstr(line, "ktask_lend:") &&
-		       trace_field(line, "caller") == second &&
-		       trace_field(line, "on_loan") >= helpers;
-		went_on += had && strstr(line, "ktask_chunk:") &&
-			   trace_field(line, "thread") == first;
-	}
+	while (EXPECT(trace) && fgets(line, sizeof(line), trace) &&
+	       !strstr(line, "ktask_end:"))
+		read_sharing(to, line, helpers);
 	if (trace)
 		fclose(trace);
-	return went_on > 1;
+	EXPECT_RANGE(to->waited, 0, TURN_CHUNKS);
+	return to->went_on > 1;
 }
 
 /* The first has all its helpers when the other begins, and has to make room. */
 static bool caught_sharing(const char *first, struct worker **sharers,
 			   long mib, long helpers)
 {
+	struct sharing sharing = { sharers[0]->pid, sharers[1]->pid };
 	bool caught;
 	int i;
 
@@ -933,8 +956,7 @@ static bool caught_sharing(const char *first, struct worker **sharers,
 	give_order(sharers[1], unmap, 0);
 	for (i = 0; i < 2; i++)
 		EXPECT(!get_result(sharers[i]));
-	return caught && traced_sharing(sharers[0]->pid, sharers[1]->pid,
-					helpers);
+	return traced_sharing(&sharing, helpers) && caught;
 }
 
 static int expect_sharing(const char *parent, long helpers)
