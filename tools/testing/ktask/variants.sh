@@ -4,7 +4,7 @@
 # The kernels there are: the source tree and the fragments that each is made
 # of, and which built one is the best start for it. To be sourced.
 
-KT_VARIANTS="default debug locks kcsan rt preempt poison nocgroup noktask stock stock-debug"
+KT_VARIANTS="default debug locks kcsan rt preempt latency poison nocgroup noktask stock stock-debug"
 
 # The fragments in configs/, later ones winning.
 variant_fragments()
@@ -16,6 +16,7 @@ variant_fragments()
 	kcsan)		echo base ktask kcsan ;;
 	rt)		echo base ktask rt ;;
 	preempt)	echo base ktask preempt ;;
+	latency)	echo base ktask latency ;;
 	poison)		echo base ktask poison ;;
 	nocgroup)	echo base nocgroup ;;
 	lint)		echo base ktask ;;

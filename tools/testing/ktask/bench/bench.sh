@@ -6,14 +6,14 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also harm, executed, ends, live, window, saturated, bystander and waits.
-# HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
+# measure; there are also harm, executed, ends, preemptoff, live, window, saturated,
+# bystander and waits. HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
-# microseconds of a period of cpu.max, for quota. CPUS=2:
-# virtual CPUs of live, ends and waits. CLOCK=instructions: not time but instructions, of the
-# parts for which that means something. RESULTS=: where to. KERNEL=, STOCK=: a
-# vmlinux instead of building.
+# microseconds of a period of cpu.max, for quota. CPUS=2: virtual CPUs of live, ends,
+# preemptoff and waits. CLOCK=instructions: not time but instructions, of the parts for
+# which that means something. RESULTS=: where to. KERNEL=, STOCK=: a vmlinux instead
+# of building.
 
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../accel.sh"
@@ -27,7 +27,7 @@ cpus=$(positive CPUS "${CPUS:-2}")
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed harm small quota executed ends map live window saturated bystander waits'
+	known='speed harm small quota executed ends preemptoff map live window saturated bystander waits'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
@@ -158,18 +158,48 @@ part_ends()
 	rm -f "$results"/ends.counts
 }
 
+# Of a kernel that can be preempted, and says when.
+part_preemptoff()
+{
+	local kernel edges
+
+	kernel=${KERNEL:-$("$KT_DIR/build.sh" latency)}
+	job preemptoff preemptoff.sh "$reps" 1024
+	edges=from=$(address trace_preempt_off),from=$(address start_critical_timings)
+	edges=$edges,until=$(address trace_preempt_on),until=$(address stop_critical_timings)
+	boot_plugin preemptoff longest "$cpus" $((600 + reps * 240)) \
+		"$edges,out=$results/preemptoff.sections"
+	python3 -B "$bench/preemptoff.py" "$results" "$kernel"
+	rm -f "$results"/preemptoff.sections
+}
+
+# address FUNCTION: where the kernel has it
+address()
+{
+	local found
+
+	found=$(nm "$kernel" | awk -v name="$1" '$3 == name { print $1 }')
+	[ -n "$found" ] || die "$kernel has no function $1 to look out for"
+	echo "$found"
+}
+
+# boot_plugin NAME PLUGIN CPUS SECONDS ARGUMENTS: on an emulator with a plugin
+boot_plugin()
+{
+	local mark plugin=$results/$2.so
+
+	mark=$(address proc_do_uts_string) || exit
+	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/$2.c" -o "$plugin" ||
+		die "$2.c does not compile"
+	boot "$1" --kernel "$kernel" --accel tcg,thread=single --cpus "$3" --mem "${MEM:-4G}" \
+		--append nokaslr --qemu "-plugin $plugin,mark=$mark,$5" --timeout "$4"
+	rm -f "$plugin"
+}
+
 # boot_counted NAME CPUS SECONDS: on an emulator that counts instructions
 boot_counted()
 {
-	local mark plugin=$results/count.so
-
-	mark=$(nm "$kernel" | awk '$3 == "proc_do_uts_string" { print $1 }')
-	[ -n "$mark" ] || die "$kernel has no function proc_do_uts_string to tell that a sample begins"
-	"${CC:-gcc}" -O2 -shared -fPIC -Wall -Wextra -Werror "$bench/emulator/count.c" -o "$plugin" ||
-		die "count.c does not compile"
-	boot "$1" --kernel "$kernel" --accel tcg,thread=single --cpus "$2" --mem "${MEM:-4G}" --append nokaslr \
-		--qemu "-plugin $plugin,mark=$mark,out=$results/$1.counts" --timeout "$3"
-	rm -f "$plugin"
+	boot_plugin "$1" count "$2" "$3" "out=$results/$1.counts"
 }
 
 # The order of things holds with more virtual CPUs than the host has; times do not.
