@@ -169,9 +169,18 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
 	} while (!atomic64_try_cmpxchg(&kg->use, &use, use + 1));
 
-	if (READ_ONCE(kg->claim.by) == sharer->who)
-		WRITE_ONCE(kg->claim.by, NULL);
 	return NR_KTASK_LIMITS;
+}
+
+/* There was room at every level: claim no more. */
+static void ktask_claim_end(struct ktask_loan *loan, struct task_group *from)
+{
+	struct task_group *tg;
+	const void *who = loan;
+
+	for (tg = from; tg; who = tg, tg = tg->parent)
+		if (READ_ONCE(tg->ktask.claim.by) == who)
+			WRITE_ONCE(tg->ktask.claim.by, NULL);
 }
 
 /* There was no room at @full: claim it, here and wherever it is passed on. */
@@ -250,6 +259,7 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 			ktask_cap_event(tg);
 		return false;
 	}
+	ktask_claim_end(loan, from);
 	return true;
 }
 
