@@ -42,7 +42,7 @@ enum ktask_limit {
 	KTASK_LIMIT_QUOTA,	/* what is left of cpu.max in this period */
 	KTASK_LIMIT_CAP,	/* cpu.ktask.max of a level */
 	KTASK_LIMIT_SYSTEM,	/* debug.ktask_max_threads */
-	KTASK_LIMIT_CLASS,	/* fair callers only, while there is no BPF scheduler */
+	KTASK_LIMIT_CLASS,	/* fair callers without a cookie, and no BPF scheduler */
 	KTASK_LIMIT_BUSY,	/* threads that run below these limits already */
 	KTASK_LIMIT_SHARE,	/* what others may have of a cap or of the pool */
 	KTASK_LIMIT_POOL,	/* helpers that are idle */

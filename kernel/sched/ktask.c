@@ -173,6 +173,16 @@ static bool ktask_is_fair(struct task_struct *caller)
 	return READ_ONCE(caller->sched_class) == &fair_sched_class;
 }
 
+/* Threads with a cookie share a core with no others. Helpers have none. */
+static bool ktask_has_cookie(struct task_struct *caller)
+{
+#ifdef CONFIG_SCHED_CORE
+	return READ_ONCE(caller->core_cookie);
+#else
+	return false;
+#endif
+}
+
 /**
  * ktask_budget_configured - make the part of a budget that somebody has set
  * @budget: the budget
@@ -194,7 +204,7 @@ void ktask_budget_configured(struct ktask_budget *budget,
 	/* data_race: what changes just now is seen the next time. */
 	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	ktask_budget_limits(budget, ktask_caller_tg(caller), cpus);
-	if (!ktask_is_fair(caller))
+	if (!ktask_is_fair(caller) || ktask_has_cookie(caller))
 		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
 	/* It might not outlive the read lock. */
 	budget->tg = NULL;

@@ -244,7 +244,7 @@ static const struct {
 	{ "quota", "other threads could use what was left of cpu.max in that period" },
 	{ "cpu.ktask.max", "cpu.ktask.max of this cgroup or of one above" },
 	{ "debug.ktask_max_threads", "debug.ktask_max_threads" },
-	{ "class", "the caller was real-time or deadline, or a BPF scheduler was loaded" },
+	{ "class", "real-time, deadline or core-scheduled caller, or a BPF scheduler was loaded" },
 	{ "busy", "other threads of the cgroup needed the CPUs" },
 	{ "share", "it was the turn of others below the same cap" },
 	{ "pool", "the kernel's pool had no idle helper" },

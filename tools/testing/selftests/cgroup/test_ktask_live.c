@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -557,6 +558,30 @@ static int test_ktask_live_real_time(const char *root)
 	EXPECT_EQ(stat_of(cg, "tasks"), 0);
 	EXPECT_EQ(stat_of(cg, "helpers_lent"), 0);
 	return test_change(root, &real_time, NULL, 0);
+}
+
+/* An order: share cores with no other thread. */
+static int take_cookie(long unused)
+{
+	return prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0,
+		     PR_SCHED_CORE_SCOPE_THREAD, 0) ? -errno : 0;
+}
+
+static int test_ktask_core_sched(const char *root)
+{
+	const char *cg = make_cgroup(root, "ktask_core", false);
+	struct worker *worker = start_worker(cg);
+
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+	EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
+	EXPECT_EQ(stat_of(cg, "tasks"), 1);
+	if (order(worker, take_cookie, 0))
+		return skip("no CPUs share a core, or no core scheduling");
+	EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_EQ(stat_of(cg, "tasks"), 1);
+	return KSFT_PASS;
 }
 
 /* The caller moves to as many other CPUs: its helpers go with it. */
@@ -1450,6 +1475,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_cap),
 	T(test_ktask_share_pool),
 	T(test_ktask_live_real_time),
+	T(test_ktask_core_sched),
 	T(test_ktask_quota),
 	T(test_ktask_quota_users),
 	T(test_ktask_starved),
