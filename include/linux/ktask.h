@@ -4,10 +4,10 @@
  * the task that asked for it
  *
  * A client describes its job as a task: a range of equal units (pages, bytes,
- * PFNs) and a thread function that does any part of that range. ktask cuts the
- * task into chunks and hands them to the calling thread and to as many helper
- * threads as the caller's cgroup, CPUs and caps allow at that moment; see
- * Documentation/core-api/ktask.rst.
+ * PFNs) and a thread function that can do any part of that range. ktask cuts
+ * the task into chunks and hands them to the calling thread and to helper
+ * threads, as many as the caller's cgroup, CPUs and caps allow at that moment.
+ * See Documentation/core-api/ktask.rst.
  */
 #ifndef _LINUX_KTASK_H
 #define _LINUX_KTASK_H
@@ -28,26 +28,25 @@ struct task_struct;
  * @arg: &ktask_ctl.kc_func_arg
  *
  * Called from the thread that called ktask_run() and from helper threads, for
- * several chunks at the same time. May sleep. When it fails it has to leave
- * its chunk as if it had never been started.
+ * several chunks at the same time. May sleep. If it fails, it has to leave its
+ * chunk as if the chunk had never been started.
  *
- * What is dear to begin and to end may be kept from chunk to chunk, by going on
- * with ktask_next_chunk() instead of returning. Then what fails is the last
- * chunk; those before it are done.
+ * Expensive setup, such as an mmu_gather, can be kept across chunks: call
+ * ktask_next_chunk() instead of returning. An error then refers to the last
+ * chunk only; the chunks before it are done.
  *
  * Return: 0, or an error that ends the task.
  */
 typedef int (*ktask_thread_func)(void *start, void *end, void *arg);
 
 /**
- * typedef ktask_undo_func - take back chunks that had been completed
+ * typedef ktask_undo_func - undo chunks that were completed
  * @start: position of the first unit to undo
  * @end: position just past the last unit to undo
  * @arg: &ktask_ctl.kc_func_arg
  *
- * Called by the thread that called ktask_run() only, after every thread has
- * stopped working. One call may cover several neighbouring chunks. Cannot
- * fail.
+ * Called only by the thread that called ktask_run(), after all threads have
+ * stopped working. One call may cover several adjacent chunks. Cannot fail.
  */
 typedef void (*ktask_undo_func)(void *start, void *end, void *arg);
 
@@ -57,10 +56,10 @@ typedef void (*ktask_undo_func)(void *start, void *end, void *arg);
  * @nsteps: units to advance by
  * @arg: &ktask_ctl.kc_func_arg
  *
- * For tasks whose positions are no plain numbers. Called with a spinlock held:
+ * For tasks whose positions are not plain numbers. Called with a spinlock held:
  * must not sleep.
  *
- * Return: the position @nsteps units further on.
+ * Return: the position @nsteps units after @position.
  */
 typedef void *(*ktask_iter_func)(void *position, size_t nsteps, void *arg);
 
@@ -84,7 +83,7 @@ struct ktask_node {
 	void		*kn_start;
 	size_t		kn_task_size;
 	int		kn_nid;
-/* private: the core's. Units handed out so far; iterator position of the next */
+/* private: for the core. Units handed out so far; position of the next unit */
 	atomic_long_t	kn_next;
 	void		*kn_position;	/* protected by the job's lock */
 };
@@ -92,31 +91,31 @@ struct ktask_node {
 /**
  * struct ktask_ctl - how to run a task
  * @kc_thread_func: does a chunk
- * @kc_undo_func: takes back completed chunks after an error, or NULL if that
- *	is not needed
+ * @kc_undo_func: undoes completed chunks after an error, or NULL if that is not
+ *	needed
  * @kc_iter_func: advances a position; ktask_iter_range() by default
  * @kc_func_arg: passed to all three
- * @kc_min_chunk_size: units. The size of every chunk is a multiple of it, but
- *	for the last one of each &struct ktask_node. 0 counts as 1
- * @kc_max_chunk_size: units, 0 for no limit. Bounds a chunk where the cost of
+ * @kc_min_chunk_size: in units. The size of every chunk is a multiple of this,
+ *	except the last chunk of each &struct ktask_node. 0 counts as 1
+ * @kc_max_chunk_size: in units, 0 for no limit. Bounds a chunk if the cost of
  *	a unit varies a lot within a task
- * @kc_max_threads: threads that work on the task at once at most, the caller
- *	included; 0 for no limit
- * @kc_max_helpers: helpers that the task gets at most, those that have left
- *	included, but for the ones that left to show whether they gain; 0 for no
- *	limit
- * @kc_cost_units: units that took one thread about @kc_cost_ns nanoseconds, as
- *	far as the client knows, or 0: then the caller's first chunks tell, and
- *	helpers come after them
- * @kc_cost_ns: see there
- * @kc_uneven: what a chunk costs depends on what others put off: judge by many
- *	whether helpers gain, and by all of the caller's chunks together what
- *	they are worth
+ * @kc_max_threads: maximum number of threads that work on the task at the same
+ *	time, including the caller; 0 for no limit
+ * @kc_max_helpers: maximum number of helpers that the task gets in total,
+ *	including those that have left, except those that left so that ktask can
+ *	measure whether helpers gain; 0 for no limit
+ * @kc_cost_units: units that take one thread about @kc_cost_ns nanoseconds, if
+ *	the client knows; else 0. With 0 the core measures the caller's first
+ *	chunks before it adds helpers
+ * @kc_cost_ns: see @kc_cost_units
+ * @kc_uneven: the cost of a chunk depends on work that other chunks deferred.
+ *	So use many chunks to judge whether helpers gain, and the sum of the
+ *	caller's chunks to decide how many helpers the task is worth
  * @kc_killable: stop with -EINTR when the caller gets a fatal signal. Not for
- *	work that has to be done before the caller can die: that keeps its
- *	helpers
+ *	work that has to be done before the caller can exit: such a task keeps
+ *	its helpers
  * @kc_mm: address space that helpers have to use (kthread_use_mm()), or NULL.
- *	The caller holds a reference on its users
+ *	The caller holds a reference on its mm_users
  */
 struct ktask_ctl {
 	ktask_thread_func	kc_thread_func;
@@ -143,8 +142,8 @@ struct ktask_ctl {
 	}
 
 /**
- * DEFINE_KTASK_CTL - define a &struct ktask_ctl with what every task needs
- * @name: of the variable
+ * DEFINE_KTASK_CTL - define a &struct ktask_ctl with the required fields
+ * @name: name of the variable
  * @thread_func: &ktask_ctl.kc_thread_func
  * @func_arg: &ktask_ctl.kc_func_arg
  * @min_chunk_size: &ktask_ctl.kc_min_chunk_size
@@ -154,7 +153,7 @@ struct ktask_ctl {
 		KTASK_CTL_INITIALIZER(thread_func, func_arg, min_chunk_size)
 
 /**
- * ktask_ctl_set_undo_func - set what takes back completed chunks
+ * ktask_ctl_set_undo_func - set the function that undoes completed chunks
  * @ctl: the control block
  * @undo_func: &ktask_ctl.kc_undo_func
  */
@@ -165,7 +164,7 @@ static inline void ktask_ctl_set_undo_func(struct ktask_ctl *ctl,
 }
 
 /**
- * ktask_ctl_set_iter_func - set what advances a position
+ * ktask_ctl_set_iter_func - set the function that advances a position
  * @ctl: the control block
  * @iter_func: &ktask_ctl.kc_iter_func
  */
@@ -176,7 +175,7 @@ static inline void ktask_ctl_set_iter_func(struct ktask_ctl *ctl,
 }
 
 /**
- * ktask_ctl_set_max_threads - limit the threads that work on a task at once
+ * ktask_ctl_set_max_threads - limit the threads that work at the same time
  * @ctl: the control block
  * @max_threads: &ktask_ctl.kc_max_threads
  */
@@ -187,7 +186,7 @@ static inline void ktask_ctl_set_max_threads(struct ktask_ctl *ctl,
 }
 
 /**
- * ktask_ctl_set_max_helpers - limit the helpers that a task gets in all
+ * ktask_ctl_set_max_helpers - limit the helpers that a task gets in total
  * @ctl: the control block
  * @max_helpers: &ktask_ctl.kc_max_helpers
  */
@@ -198,7 +197,7 @@ static inline void ktask_ctl_set_max_helpers(struct ktask_ctl *ctl,
 }
 
 /**
- * ktask_ctl_set_cost - tell what units cost, so that helpers come at once
+ * ktask_ctl_set_cost - state the cost of units, so that helpers start at once
  * @ctl: the control block
  * @units: &ktask_ctl.kc_cost_units
  * @ns: &ktask_ctl.kc_cost_ns
@@ -224,9 +223,9 @@ extern bool ktask_debug_eager;
 #endif
 
 /**
- * ktask_eager - are jobs of any size to become tasks, for a test?
+ * ktask_eager - should jobs of any size become tasks, for a test?
  *
- * Return: true if ktask.eager is on, which only CONFIG_DEBUG_KTASK has.
+ * Return: true if ktask.eager is on, which needs CONFIG_DEBUG_KTASK.
  */
 static inline bool ktask_eager(void)
 {
@@ -259,23 +258,23 @@ static inline int __ktask_run(void *start, size_t task_size,
 /**
  * ktask_run - run one task
  * @start: position of the first unit
- * @task_size: number of units; 0 is no error
- * @ctl: what to do with them
+ * @task_size: number of units; 0 is not an error
+ * @ctl: how to run the task
  *
- * The calling thread works on the task too, so it ends even when no helper can
- * be had. Helpers work for as long, and on as many CPUs, as the caller's
- * limits allow; the call allocates no memory and waits for no thread to be
- * created. Called from within a thread function it runs serially.
+ * The calling thread works on the task too, so the task ends even if there is
+ * no helper. Helpers work for as long, and on as many CPUs, as the caller's
+ * limits allow. The call does not allocate memory and does not wait for a
+ * thread to be created. A call from within a thread function runs serially.
  *
- * Locks that the caller holds are held for the helpers too: a thread function
- * must not take them. lockdep knows each call site as a lock of its own.
+ * Locks that the caller holds stay locked while helpers work: a thread function
+ * must not take them. For lockdep, each call site is a lock class of its own.
  *
- * Context: process context, may sleep. Under memalloc_*_save() scopes and in
- * early boot as well.
+ * Context: process context, may sleep. Also allowed within memalloc_*_save()
+ * scopes and in early boot.
  *
  * Return: 0, the error of the first chunk that failed, or -EINTR if the task is
- * killable and its caller was killed. After an error every completed chunk was
- * undone, if @ctl has an undo function.
+ * killable and its caller was killed. After an error, all completed chunks have
+ * been undone, if @ctl has an undo function.
  */
 #define ktask_run(start, task_size, ctl)				\
 ({									\
@@ -288,10 +287,10 @@ static inline int __ktask_run(void *start, size_t task_size,
  * ktask_run_numa - run one task whose parts belong to different NUMA nodes
  * @nodes: the parts; their positions need not be contiguous
  * @nr_nodes: number of @nodes, at least 1
- * @ctl: what to do with them
+ * @ctl: how to run the task
  *
- * As ktask_run(). Helpers run on the node of the part that they start with
- * where the caller's CPUs allow it, and go on to other parts when theirs is
+ * As ktask_run(). A helper runs on the node of the part that it starts with, if
+ * the caller's CPUs allow this. It continues with other parts when its part is
  * done.
  *
  * Context: as ktask_run().

@@ -2,14 +2,14 @@
 /*
  * Lend a task's cgroups to a ktask helper
  *
- * A helper on loan points at its caller's css_set and holds a reference on it,
- * but is not on its list of tasks. So everything that is charged by css goes
- * where the caller's would, while cgroup.procs, the populated state and rmdir
- * know nothing of the helper. Whoever migrates the caller moves its helpers, too,
- * before the migration is over (../ktask/loan.c). So a helper is in a cgroup that has
- * a member, the caller, and that is online; but for a css that was disabled while the
- * caller was exiting, and so stays with it. No lock of the cgroup core is taken, but
- * by the last reference to go.
+ * A helper on loan points to its caller's css_set and holds a reference on it,
+ * but is not on its list of tasks. So the helper is charged to the same css as
+ * the caller, while cgroup.procs, the populated state and rmdir ignore the
+ * helper. A migration of the caller moves its helpers, too, before it ends
+ * (../ktask/loan.c). So a helper is in a cgroup that is online and has a
+ * member, the caller. The exception is a css that was disabled while the caller
+ * was exiting: the caller keeps it. No lock of the cgroup core is taken, except
+ * to drop the last reference on a css_set.
  */
 #include <linux/memcontrol.h>
 
@@ -30,7 +30,7 @@ struct css_set *ktask_cset_get(struct task_struct *caller)
 {
 	struct css_set *cset;
 
-	/* A css_set whose last reference is gone was left by the caller. */
+	/* If the css_set has no reference left, the caller has moved: retry. */
 	guard(rcu)();
 	do {
 		cset = task_css_set(caller);
@@ -49,7 +49,7 @@ void ktask_cset_hold(struct css_set *cset)
 }
 
 /**
- * ktask_cset_put - give back a reference on a css_set
+ * ktask_cset_put - drop a reference on a css_set
  * @cset: the css_set
  */
 void ktask_cset_put(struct css_set *cset)
@@ -58,7 +58,7 @@ void ktask_cset_put(struct css_set *cset)
 }
 
 /**
- * ktask_cset_is_current - is the caller still where it was?
+ * ktask_cset_is_current - is a css_set still that of the caller?
  * @cset: the css_set that ktask_cset_get() returned for it
  * @caller: the task
  *

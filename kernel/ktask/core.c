@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask core: a task is a range of units; cut it into chunks, hand them out,
- * stop at the first error, undo.
+ * ktask core: cut a task, which is a range of units, into chunks, hand them
+ * out, stop at the first error, and undo.
  *
  * The caller of ktask_run() works on its own task. Before each of its chunks
- * it tries to take on helpers, for as long as what is left is worth it and its
- * budget has room; each helper asks before each of its chunks whether it may
- * stay (loan.c). Everything that a running task needs is on the caller's
- * stack or part of a helper: nothing is allocated and nobody is waited for,
- * but for the last chunks of helpers at the end.
+ * it tries to take on helpers, as long as the rest of the task is large enough
+ * and the budget has room. Each helper checks before each of its chunks whether
+ * it may stay (loan.c). Everything that a running task needs is on the caller's
+ * stack or part of a helper. So nothing is allocated. The caller waits only at
+ * the end, for the last chunks of its helpers.
  *
- * The size of a chunk follows the measured cost of the chunks before it, so
- * that a helper can be taken away within about KTASK_CHUNK_NS; the first one
- * is the client's minimum.
+ * The first chunk has the client's minimum size. The size of later chunks
+ * follows the measured cost, so that a helper can leave within about
+ * KTASK_CHUNK_NS.
  */
 #include <linux/kernel.h>
 #include <linux/ktask.h>
@@ -29,7 +29,7 @@
 #include "math.h"
 
 /*
- * One call of ktask_run(). Legend of the letters:
+ * One call of ktask_run(). The letters beside the fields mean:
  *
  * C: constant once the first helper was lent
  * O: only the caller uses it
@@ -45,21 +45,21 @@ struct ktask_job {
 	size_t			max_chunk;	/* C */
 	unsigned int		max_helpers;	/* C: 0 if it has to be serial */
 
-	/* Where the next helper starts; spreads helpers over nodes */
+	/* Node for the next helper; distributes helpers over nodes */
 	size_t			next_node;	/* O */
 
-	/* The caller's last chunk, or what the client said; 0: not known */
+	/* The caller's last chunk, all if uneven, or the client's; 0: unknown */
 	size_t			cost_units;	/* O */
 	u64			cost_ns;	/* O */
 
-	/* What the caller's chunks told, and who worked as the last one began */
+	/* Whether helpers gain; how many worked when the last chunk began */
 	struct ktask_gain	gain;		/* O */
 	unsigned int		chunk_working;	/* O */
 
-	/* Helpers on loan that have started. Those yet to come cost nothing */
+	/* Helpers on loan that have started. Others do not affect the cost */
 	atomic_t		working;	/* A */
 
-	/* Units that the next chunk should have. A hint: any value will do */
+	/* Units that the next chunk should have. A hint: any value is valid */
 	size_t			chunk;		/* A */
 
 	int			error;		/* A: the first one stays */
@@ -77,7 +77,7 @@ struct ktask_job {
 /**
  * ktask_enabled - may any task have helpers?
  *
- * For clients with a path of their own for serial work. The answer may change
+ * For clients that have their own path for serial work. The result may change
  * at any time.
  *
  * Return: false while debug.ktask_max_threads is 1.
@@ -90,14 +90,14 @@ bool ktask_enabled(void)
 /**
  * ktask_available - could a task of current have a helper?
  *
- * For clients that do something else where they will have none: with ktask
- * switched off, with a cpu.ktask.max of 0 somewhere above, with one CPU or less
- * by affinity, cpuset or cpu.max, in a class other than the fair one, and within
- * another task. The answer may change at any time.
+ * For clients that use another path when they cannot have helpers. That is so
+ * if ktask is switched off, cpu.ktask.max is 0 in the cgroup or an ancestor,
+ * affinity, cpuset or cpu.max leave at most one CPU, current is not in the fair
+ * class, or current is within another task. The result may change at any time.
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  *
- * Return: false if not.
+ * Return: true if it could.
  */
 bool ktask_available(void)
 {
@@ -112,15 +112,16 @@ bool ktask_available(void)
 
 /**
  * ktask_would_help - would a helper have enough to do?
- * @left: units that are left
+ * @left: units not done yet
  * @done: units done so far, at least 1
- * @ns: what these took current, in nanoseconds
+ * @ns: time that current needed for @done, in nanoseconds
  *
- * For clients that begin by themselves, where a task might cost more than it gains.
+ * For clients that start without a task, because a task might cost more than it
+ * gains.
  *
  * Context: any.
  *
- * Return: true if what is left should take long enough for two threads.
+ * Return: true if the rest should take long enough for two threads.
  */
 bool ktask_would_help(size_t left, size_t done, u64 ns)
 {
@@ -133,8 +134,8 @@ bool ktask_would_help(size_t left, size_t done, u64 ns)
  * @nsteps: units to advance by
  * @arg: not used
  *
- * The default of &ktask_ctl.kc_iter_func. Tasks that use it get their chunks
- * without taking a lock.
+ * The default of &ktask_ctl.kc_iter_func. Tasks that use it hand out chunks
+ * without a lock.
  *
  * Return: @position + @nsteps.
  */
@@ -164,9 +165,9 @@ static bool ktask_is_range(struct ktask_job *job)
 }
 
 /*
- * Cut the next units off a part of the task: a compare and exchange instead
- * of an addition, because chunks get smaller as the rest does, and because it
- * cannot run past the end of a task of almost SIZE_MAX units.
+ * Cut the next chunk off a part of the task. This is a compare and exchange
+ * instead of an addition, because the chunk size depends on the rest, and so
+ * that kn_next cannot pass the end of a task of almost SIZE_MAX units.
  */
 static bool ktask_cut(struct ktask_job *job, struct ktask_node *kn,
 		      struct ktask_chunk *chunk)
@@ -214,7 +215,7 @@ static bool ktask_take_from(struct ktask_job *job, struct ktask_node *kn,
 	return true;
 }
 
-/* Is no more of the task to be started? */
+/* Must no further chunk be started? */
 static bool ktask_stopped(struct ktask_job *job)
 {
 	if (job->ctl->kc_killable && fatal_signal_pending(job->loan.caller))
@@ -223,7 +224,7 @@ static bool ktask_stopped(struct ktask_job *job)
 	return READ_ONCE(job->error);
 }
 
-/* Take the next chunk of the worker's own node, or of another one. */
+/* Take the next chunk of the worker's own node, or else of another node. */
 static bool ktask_take_chunk(struct ktask_worker *worker)
 {
 	struct ktask_job *job = worker->job;
@@ -274,7 +275,6 @@ static u64 ktask_waited_for_cpu(void)
 #endif
 }
 
-/* What current has used so far, and how often it has gone to sleep */
 static void ktask_used_start(struct ktask_used *used)
 {
 	used->since = local_clock();
@@ -283,11 +283,10 @@ static void ktask_used_start(struct ktask_used *used)
 	used->sleeps = current->nvcsw;
 }
 
-/* What current has used since @start. */
 static void ktask_used_since(const struct ktask_used *start,
 			     struct ktask_used *used)
 {
-	/* The clocks of two CPUs may differ by a little, if it migrated. */
+	/* If current migrated, the clocks of the CPUs may differ slightly. */
 	used->since = max_t(s64, local_clock() - start->since, 1);
 	used->cpu_ns = max_t(s64, task_sched_runtime(current) - start->cpu_ns,
 			     1);
@@ -295,13 +294,13 @@ static void ktask_used_since(const struct ktask_used *start,
 	used->sleeps = current->nvcsw - start->sleeps;
 }
 
-/* Is it the core that finds out whether helpers gain? */
+/* Does the core have to find out whether helpers gain? */
 static bool ktask_is_judged(struct ktask_job *job)
 {
 	return !job->ctl->kc_cost_units && !ktask_eager();
 }
 
-/* The caller has done a chunk: are helpers worth taking on, and how many? */
+/* Learn from a chunk of the caller how many helpers the task is worth. */
 static void ktask_caller_learns(struct ktask_job *job,
 				const struct ktask_chunk *chunk, u64 elapsed,
 				u64 ns)
@@ -310,7 +309,7 @@ static void ktask_caller_learns(struct ktask_job *job,
 	u64 units = chunk->units / job->min_chunk;
 
 	if (job->ctl->kc_uneven) {
-		/* One says nothing, and may be short; all together do. */
+		/* A single chunk may be unusually short, so use the sum. */
 		job->cost_units = size_add(job->cost_units, chunk->units);
 		job->cost_ns += elapsed;
 	} else {
@@ -319,15 +318,16 @@ static void ktask_caller_learns(struct ktask_job *job,
 	}
 	if (!ktask_is_judged(job))
 		return;
-	/* A chunk that helpers took part in for a while is not one of the caller's. */
+	/* Skip a chunk during which the first helper came or the last one left. */
 	if (units && !working == !job->chunk_working)
 		ktask_gain_add(&job->gain, units, ns, working);
 	WRITE_ONCE(job->loan.max_helpers, job->gain.max_helpers);
 }
 
 /*
- * A chunk is done: learn what it cost. What it waited for a CPU says nothing about
- * its size, nor about helpers. What it slept does, for that is a part of the work.
+ * A chunk is done: learn its cost. The time in a run queue depends neither on
+ * the chunk size nor on helpers, so it does not count. Time asleep does: it is
+ * part of the work.
  */
 static void ktask_chunk_done(struct ktask_worker *worker)
 {
@@ -353,7 +353,7 @@ static void ktask_chunk_done(struct ktask_worker *worker)
 	chunk->units = 0;
 }
 
-/* Whose part is the next helper to start with? Not one that is done. */
+/* Pick the part that the next helper starts with; skip parts that are done. */
 static struct ktask_node *ktask_next_node(struct ktask_job *job)
 {
 	struct ktask_node *kn;
@@ -369,8 +369,8 @@ static struct ktask_node *ktask_next_node(struct ktask_job *job)
 }
 
 /*
- * Has a task had as many helpers as its client wants for it in all? Others may come
- * for those that left to show whether they gain.
+ * Has the task had kc_max_helpers helpers in total? Helpers that left because
+ * of KTASK_LIMIT_GAIN do not count and may be replaced.
  */
 static bool ktask_lent_all(struct ktask_job *job)
 {
@@ -389,7 +389,7 @@ static unsigned int ktask_helpers_worth(struct ktask_job *job)
 
 	if (ktask_eager())
 		return helpers;
-	/* The caller is to know what units cost before it has any helper. */
+	/* The caller has to know the cost of units before it has any helper. */
 	if (!job->cost_units ||
 	    (job->ctl->kc_uneven && job->cost_ns < KTASK_GAIN_SAMPLE_NS))
 		return 0;
@@ -397,40 +397,41 @@ static unsigned int ktask_helpers_worth(struct ktask_job *job)
 						   job->cost_ns));
 }
 
-/* Take on helpers, as many as the rest is worth and the budget allows. */
+/* Take on as many helpers as the rest is worth and the budget allows. */
 static void ktask_add_helpers(struct ktask_job *job)
 {
-	unsigned int gain = job->loan.max_helpers, want;
+	unsigned int useful = job->loan.max_helpers, want;
 
 	if (!job->max_helpers || READ_ONCE(job->error))
 		return;
 
-	/* Those that came first may have left little, or nothing. */
+	/* Helpers that have just started may already have taken the rest. */
 	want = ktask_helpers_worth(job);
-	while (atomic_read(&job->loan.nr) < min(want, gain) &&
+	while (atomic_read(&job->loan.nr) < min(want, useful) &&
 	       !ktask_lent_all(job) && !READ_ONCE(job->error) &&
 	       ktask_loan_extend(&job->loan, want, ktask_next_node(job)->kn_nid))
 		want = ktask_helpers_worth(job);
-	/* A check is over soon. In a pause it is known that more do not gain. */
-	if (job->gain.pause && want > gain && atomic_read(&job->loan.nr) >= gain)
+	/* A check is short: report only a pause, when more helpers do not gain. */
+	if (job->gain.pause && want > useful &&
+	    atomic_read(&job->loan.nr) >= useful)
 		ktask_loan_refused(&job->loan, KTASK_LIMIT_GAIN);
 	ktask_loan_leave_shared_cpu(&job->loan);
 }
 
 /*
- * Give current its next chunk. Before that a helper asks whether it may stay,
- * and the caller whether it may have more helpers.
+ * Give current its next chunk. Before that, a helper checks whether it may
+ * stay, and the caller takes on more helpers if it may.
  */
 static bool ktask_next(struct ktask_worker *worker)
 {
-	/* Tasks RCU as well: a task may take long, and its helpers are kernel threads. */
+	/* Report to Tasks RCU too: helpers are kernel threads and may run long. */
 	cond_resched_tasks_rcu_qs();
 	if (!worker->helper)
 		ktask_add_helpers(worker->job);
 	else if (!ktask_helper_may_stay(worker->helper))
 		return false;
 
-	/* Handing out may be dear as well, and threads wait for each other there. */
+	/* Count the hand-out too: it may be expensive and contend for the lock. */
 	ktask_used_start(&worker->start);
 	if (!ktask_take_chunk(worker))
 		return false;
@@ -440,18 +441,17 @@ static bool ktask_next(struct ktask_worker *worker)
 }
 
 /**
- * ktask_next_chunk - go on with another chunk in the same call
+ * ktask_next_chunk - continue with another chunk in the same call
  * @start: where to put the position of its first unit
  * @end: where to put the position just past its last unit
  *
- * For thread functions that keep something from chunk to chunk; see
- * &ktask_thread_func. To be called when the chunk before is done; that is when
- * ktask looks at the limits.
+ * For thread functions that keep state across chunks; see &ktask_thread_func.
+ * Call this when the current chunk is done. ktask then checks the limits.
  *
  * Context: the thread function of a task, may sleep.
  *
- * Return: true with another chunk to do; false if current is to return 0, and
- * not to ask again.
+ * Return: true if there is another chunk to do; false if the thread function
+ * must return 0 and not call this again.
  */
 bool ktask_next_chunk(void **start, void **end)
 {
@@ -470,15 +470,15 @@ bool ktask_next_chunk(void **start, void **end)
 }
 
 /**
- * ktask_nr_helpers - the helpers that work on current's task
+ * ktask_nr_helpers - number of helpers that work on current's task
  *
- * For thread functions that have something to do only where others work at the
- * same time. Helpers may come between two chunks of the caller, and leave at any
- * moment.
+ * For thread functions that have extra work only if other threads work at the
+ * same time. Helpers may be added between two chunks of the caller, and may
+ * leave at any time.
  *
  * Context: the thread function of a task.
  *
- * Return: the number on loan.
+ * Return: the number of helpers on loan.
  */
 unsigned int ktask_nr_helpers(void)
 {
@@ -489,7 +489,7 @@ unsigned int ktask_nr_helpers(void)
 	return atomic_read(&worker->job->loan.nr);
 }
 
-/* Have the thread function do a chunk, and those that it asks for itself. */
+/* Call the thread function for a chunk; it may take further chunks itself. */
 static bool ktask_do(struct ktask_worker *worker)
 {
 	struct ktask_ctl *ctl = worker->job->ctl;
@@ -497,7 +497,7 @@ static bool ktask_do(struct ktask_worker *worker)
 
 	error = ctl->kc_thread_func(worker->chunk.start, worker->chunk.end,
 				    ctl->kc_func_arg);
-	/* It has asked already, and there are no more. */
+	/* ktask_next_chunk() has already returned false. */
 	if (!worker->chunk.units) {
 		WARN_ON_ONCE(error);
 		return false;
@@ -511,7 +511,6 @@ static bool ktask_do(struct ktask_worker *worker)
 	return true;
 }
 
-/* A thread's part of a task. */
 static void ktask_work(struct ktask_worker *worker)
 {
 	struct ktask_worker *outer = current->ktask_worker;
@@ -522,7 +521,7 @@ static void ktask_work(struct ktask_worker *worker)
 	current->ktask_worker = outer;
 }
 
-/* A helper's part of a task; see &ktask_loan.work. */
+/* &ktask_loan.work of all helpers */
 static bool ktask_help(struct ktask_worker *worker, void *arg)
 {
 	struct ktask_job *job = arg;
@@ -539,7 +538,7 @@ static bool ktask_help(struct ktask_worker *worker, void *arg)
 	return !list_empty(&worker->failed_node);
 }
 
-/* Position of the first unit of @kn that was not handed out. */
+/* Position just past the last unit of @kn that was handed out */
 static void *ktask_handed_out(struct ktask_job *job, struct ktask_node *kn)
 {
 	if (!ktask_is_range(job))
@@ -550,8 +549,8 @@ static void *ktask_handed_out(struct ktask_job *job, struct ktask_node *kn)
 }
 
 /*
- * Undo what was done of one node's part: all that was handed out, less the
- * chunks that failed. All threads have stopped, so no lock is needed.
+ * Undo the part of one node: all units that were handed out, except the chunks
+ * that failed. All threads have stopped, so no lock is needed.
  */
 static void ktask_undo_node(struct ktask_job *job, struct ktask_node *kn)
 {
@@ -594,9 +593,9 @@ static void ktask_undo(struct ktask_job *job)
 }
 
 /*
- * A nested task is serial, in the caller as in a helper: the outer one has
- * taken what the budget allows, and a helper that waited for helpers could
- * starve the pool.
+ * A nested task is serial, both in the caller and in a helper. The outer task
+ * already uses what the budget allows, and a helper that waits for helpers
+ * could starve the pool.
  */
 static unsigned int ktask_max_helpers(struct ktask_ctl *ctl)
 {
@@ -672,7 +671,7 @@ int __ktask_run_numa(struct ktask_node *nodes, size_t nr_nodes,
 	if (!ktask_job_left(&job))
 		return 0;
 
-	/* Waiting for helpers depends on whatever locks they take. */
+	/* For lockdep: current waits for helpers, and so for their locks. */
 	if (job.max_helpers) {
 		lock_map_acquire(&job.lockdep_map);
 		lock_map_release(&job.lockdep_map);

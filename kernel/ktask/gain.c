@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask gain: do helpers make a task faster, or only busier?
+ * ktask gain: do helpers make a task faster, or do they only use more CPU time?
  *
- * Where the work spends its time spinning for one lock, a chunk takes each thread
- * longer the more threads there are. Then helpers use up CPU time and gain
- * nothing. So compare the CPU time that a unit costs the caller while it has
- * helpers with what one cost it without:
+ * If the threads spin for one lock, a chunk takes longer the more threads work.
+ * Then helpers use CPU time and gain nothing. So compare the CPU time of a unit
+ * in the caller with helpers and without them:
  *
- *  - The caller works alone for two samples, then takes on a few helpers, and
- *    several times as many after each sample that is not suspicious. So what it
- *    costs to find out does not grow with the number of CPUs.
- *  - Some samples in a row that cost much more raise a suspicion: all helpers
- *    leave, and the caller works without them for two samples.
- *  - If the costlier of these cost as much, the units have become costlier, or
- *    the host is busy, and helpers come back at once. If not, only as many threads
- *    go on as have been doing the work of all.
- *  - After a pause, some more are tried. Pauses get longer each time that the
- *    suspicion proves right, and are short again once helpers have gained for a
- *    while.
- *  - From time to time the caller works without helpers all the same, as what it
- *    knows of that gets old.
+ *  - The caller works alone for two samples. Then it takes on a few helpers,
+ *    and several times as many after each sample that is not suspicious. So the
+ *    cost of this test does not grow with the number of CPUs.
+ *  - If the cost is much higher for some samples in a row, a check starts: all
+ *    helpers leave, and the caller works without them for two samples.
+ *  - If the higher cost of these two is as high, the units are more expensive or
+ *    the host is busy, and the helpers come back at once. Otherwise the caller
+ *    keeps only as many threads as could do the same work without contention,
+ *    and a pause starts.
+ *  - After a pause, more helpers are tried. Each check that confirms the
+ *    suspicion makes the next pause longer. Pauses are short again after helpers
+ *    have gained for a while.
+ *  - From time to time a check starts without suspicion, because the known cost
+ *    without helpers gets out of date.
  *
- * So one slow chunk does nothing, and no mistake lasts. That two threads on one
- * core, or with one memory bus, slow each other down by half is no reason to send
- * one away. Preemption is not CPU time.
+ * So a single slow chunk has no effect, and no wrong decision is permanent. Two
+ * threads that share a core or a memory bus may each take 1.5 times as long;
+ * that is no reason to remove one. Preemption is not CPU time.
  *
- * Chunks that are uneven say something only where there are many. There helpers
- * come first, and what units cost without them is found out if a task takes long.
+ * Uneven chunks need long samples. Such tasks start with helpers, and measure
+ * the cost without helpers later, if the task takes long.
  *
- * All of this is the caller's own and needs no lock. Clients that state what units
- * cost judge for themselves.
+ * Only the caller uses this data, so there is no lock. Clients that state the
+ * cost of their units decide for themselves; see ktask_ctl_set_cost().
  */
 #include <linux/limits.h>
 #include <linux/math64.h>
@@ -37,37 +37,37 @@
 
 #include "gain.h"
 
-/* What a sample takes where a chunk costs something for those before it */
+/* Length of a sample if a chunk may also do deferred work of earlier chunks */
 #define KTASK_GAIN_UNEVEN_NS	20000000ULL
 
-/* So many samples in a row raise a suspicion. */
+/* Suspicious samples in a row that start a check */
 #define KTASK_GAIN_SUSPICIOUS	3
 
-/* So many samples in a row that are not suspicious show that helpers gain. */
+/* Good samples in a row that show that helpers gain */
 #define KTASK_GAIN_TRUSTED	16
 
-/* And after so many it is time to look what units cost without them. */
+/* Good samples in a row after which the cost without helpers is out of date */
 #define KTASK_GAIN_OLD		256
 
-/* Samples without helpers that a check has */
+/* Samples without helpers in a check */
 #define KTASK_GAIN_CHECKS	2
 
-/* Samples that the caller waits for helpers to leave: one may be kept for long. */
+/* Samples that a check waits for helpers to leave: a chunk may take long */
 #define KTASK_GAIN_PATIENCE	16
 
-/* Helpers at first, and how many times as many as before are tried next */
+/* Number of helpers at first, and the factor by which it grows */
 #define KTASK_GAIN_FIRST	3
 #define KTASK_GAIN_FACTOR	4
 
-/* Samples that a pause has at first and at most, and what it grows by */
+/* Samples in the first and in the longest pause, and the factor of growth */
 #define KTASK_GAIN_PAUSE_MIN	32U
 #define KTASK_GAIN_PAUSE_MAX	512U
 #define KTASK_GAIN_PAUSE_FACTOR	4
 
 /**
- * ktask_gain_init - nothing is known yet
- * @gain: what to initialise
- * @uneven: chunks cost something else than their units do
+ * ktask_gain_init - start with nothing known
+ * @gain: the state to initialise
+ * @uneven: &ktask_ctl.kc_uneven
  */
 void ktask_gain_init(struct ktask_gain *gain, bool uneven)
 {
@@ -82,37 +82,40 @@ void ktask_gain_init(struct ktask_gain *gain, bool uneven)
 	};
 }
 
-/* Does so much more CPU time go into a unit that helpers are in doubt? */
+/* Is the cost so much higher than without helpers that it is suspicious? */
 static bool ktask_gain_costs_more(u64 cost, u64 own)
 {
 	return cost - min(cost, own) > own / 8 * 5;
 }
 
-/* Of @helpers and the caller, as many as have been doing the work of all. */
+/*
+ * How many of @helpers are useful? All threads together did as much work as
+ * (@helpers + 1) * @own / @cost threads would do without contention.
+ */
 static unsigned int ktask_gain_useful(unsigned int helpers, u64 own, u64 cost)
 {
 	u64 quarters = mul_u64_u64_div_u64(4 * (helpers + 1ULL), own, cost);
 
-	/* Rounded up: a thread and a half gain something. */
+	/* Round up: one thread and a half are still better than one. */
 	return max((quarters + 3) / 4, (u64)1) - 1;
 }
 
-/* Several times as many helpers as these, but at least one */
+/* The next number of helpers to try, at least one */
 static unsigned int ktask_gain_more(unsigned int helpers)
 {
 	return clamp_t(u64, (u64)helpers * KTASK_GAIN_FACTOR, 1, INT_MAX);
 }
 
-/* All helpers are to leave, so that the caller sees what units cost without. */
-static void ktask_gain_suspect(struct ktask_gain *gain)
+/* Make all helpers leave, to measure the cost without them. */
+static void ktask_gain_start_check(struct ktask_gain *gain)
 {
 	gain->max_helpers = 0;
 	gain->checks = KTASK_GAIN_CHECKS;
 	gain->patience = KTASK_GAIN_PATIENCE;
 }
 
-/* A check or a pause is over. */
-static void ktask_gain_lift(struct ktask_gain *gain)
+/* A check or a pause is over: allow helpers again. */
+static void ktask_gain_resume(struct ktask_gain *gain)
 {
 	gain->max_helpers = gain->trusted;
 	gain->pause = 0;
@@ -121,12 +124,12 @@ static void ktask_gain_lift(struct ktask_gain *gain)
 	gain->nr_good = 0;
 }
 
-/* The caller has worked without helpers for a check: two samples, @least and @most */
+/* A check has its two samples without helpers, which cost @least and @most. */
 static void ktask_gain_judge(struct ktask_gain *gain, u64 least, u64 most)
 {
 	gain->own = least;
 	if (!ktask_gain_costs_more(gain->high, most)) {
-		ktask_gain_lift(gain);
+		ktask_gain_resume(gain);
 		return;
 	}
 
@@ -145,8 +148,9 @@ static void ktask_gain_sample_alone(struct ktask_gain *gain, u64 cost)
 	u64 most = max(gain->last, cost);
 
 	/*
-	 * In doubt, for helpers: the costlier of two decides. The cheaper is kept:
-	 * what is too little is found out soon, what is too much is not.
+	 * The higher cost of two samples decides, in favour of helpers. The
+	 * lower one is kept as the cost without helpers: a value that is too
+	 * low soon leads to another check, a value that is too high does not.
 	 */
 	gain->last = cost;
 	if (!gain->checks)
@@ -155,7 +159,7 @@ static void ktask_gain_sample_alone(struct ktask_gain *gain, u64 cost)
 		ktask_gain_judge(gain, least, most);
 }
 
-/* A sample is good: if those that may come have come, try some more. */
+/* A sample is good: try more helpers if most of the allowed ones have come. */
 static void ktask_gain_grow(struct ktask_gain *gain, unsigned int helpers)
 {
 	if (helpers <= gain->max_helpers / 2)
@@ -165,25 +169,25 @@ static void ktask_gain_grow(struct ktask_gain *gain, unsigned int helpers)
 	gain->max_helpers = gain->trusted;
 }
 
-/* See what units cost without helpers, and whether these cost more. */
-static void ktask_gain_look(struct ktask_gain *gain, u64 cost,
-			    unsigned int helpers)
+/* Start a check that compares the cost without helpers with @cost. */
+static void ktask_gain_check(struct ktask_gain *gain, u64 cost,
+			     unsigned int helpers)
 {
 	gain->nr_good = 0;
 	gain->high = cost;
 	gain->high_helpers = helpers;
-	ktask_gain_suspect(gain);
+	ktask_gain_start_check(gain);
 }
 
 /*
- * A helper does not leave, so nobody knows what units cost without. If they were
- * suspicious, half of the helpers may come back.
+ * A helper does not leave, so the cost without helpers stays unknown. If
+ * samples were suspicious, allow only half of the helpers.
  */
 static void ktask_gain_give_up(struct ktask_gain *gain)
 {
 	if (gain->nr_high)
 		gain->trusted = max(gain->high_helpers / 2, 1U);
-	ktask_gain_lift(gain);
+	ktask_gain_resume(gain);
 }
 
 static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
@@ -194,12 +198,12 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 			ktask_gain_give_up(gain);
 		return;
 	}
-	/* Fewer helpers than there might be are no new reason for any doubt. */
+	/* A pause has fewer helpers already: start no further check. */
 	if (gain->pause)
 		return;
 	if (!gain->own) {
 		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
-			ktask_gain_look(gain, cost, helpers);
+			ktask_gain_check(gain, cost, helpers);
 		return;
 	}
 
@@ -209,7 +213,7 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 		if (++gain->nr_good >= KTASK_GAIN_TRUSTED)
 			gain->next_pause = KTASK_GAIN_PAUSE_MIN;
 		if (gain->nr_good >= KTASK_GAIN_OLD)
-			ktask_gain_look(gain, cost, helpers);
+			ktask_gain_check(gain, cost, helpers);
 		return;
 	}
 
@@ -219,7 +223,7 @@ static void ktask_gain_sample_helped(struct ktask_gain *gain, u64 cost,
 		gain->high_helpers = helpers;
 	}
 	if (++gain->nr_high >= KTASK_GAIN_SUSPICIOUS)
-		ktask_gain_suspect(gain);
+		ktask_gain_start_check(gain);
 }
 
 static void ktask_gain_sample(struct ktask_gain *gain, u64 cost,
@@ -233,15 +237,15 @@ static void ktask_gain_sample(struct ktask_gain *gain, u64 cost,
 		ktask_gain_sample_alone(gain, cost);
 
 	if (paused && !--gain->pause)
-		ktask_gain_lift(gain);
+		ktask_gain_resume(gain);
 }
 
 /**
  * ktask_gain_add - learn from a chunk of the caller
- * @gain: what is known; its @max_helpers says what follows
- * @units: of the chunk, in minimum chunks; not 0
- * @ns: CPU time that it took, or all time if it slept, in nanoseconds
- * @helpers: helpers at work at its end; if 0, there was none at its start either
+ * @gain: the state; its @max_helpers is the result
+ * @units: size of the chunk in minimum chunks; not 0
+ * @ns: CPU time of the chunk, or elapsed time if it slept, in nanoseconds
+ * @helpers: helpers at work at its end; if 0, there was none at its start
  */
 void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		    unsigned int helpers)
@@ -253,14 +257,14 @@ void ktask_gain_add(struct ktask_gain *gain, u64 units, u64 ns,
 		gain->ns = 0;
 		gain->helper_ns = 0;
 	}
-	/* Of a task with SIZE_MAX units two chunks may have all and more. */
+	/* In a task of SIZE_MAX units the sum may overflow. */
 	gain->units += min(units, U64_MAX - gain->units);
 	gain->ns += ns;
 	gain->helper_ns += ns * helpers;
 	if (gain->ns < gain->sample_ns)
 		return;
 
-	/* Never 0: that would mean that nothing is known. */
+	/* Not 0: that would mean that the cost is unknown. */
 	cost = div64_u64(gain->ns << 10, gain->units) ?: 1;
 	if (helpers)
 		helpers = max(div64_u64(gain->helper_ns + gain->ns / 2,

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask helpers: threads that work for a caller as if they were its own
+ * ktask helpers: threads that work for a caller within the caller's limits
  *
- * For as long as it is on loan a helper is scheduled and charged as if it
- * belonged to the caller's cgroups: it has the caller's css_set, runs on the
- * caller's CPUs, and allocates with the caller's memcg, memory policy and
- * mems_allowed. Everything that decides where it runs is set by the lender
- * before the helper starts, so that it never works a cycle outside the caller's
- * limits; the rest it sets itself.
+ * While on loan, a helper is scheduled and charged as if it belonged to the
+ * caller's cgroups: it has the caller's css_set, runs on the caller's CPUs, and
+ * allocates with the caller's memcg, memory policy and mems_allowed. The lender
+ * sets everything that decides where the helper runs before the helper starts,
+ * so that the helper never works outside the caller's limits. The helper sets
+ * the rest itself.
  *
- * Helpers work at nice 19 and with the shortest slice, so that a thread that
- * wakes up preempts them at once. A caller that waits for one lends it its own
- * priority (wait.c).
+ * Helpers run at nice 19 with the minimum slice, so that a waking thread
+ * preempts them at once. A caller that waits for a helper lends the helper its
+ * own priority (wait.c).
  */
 #include <linux/cpuset.h>
 #include <linux/kthread.h>
@@ -30,7 +30,7 @@
 
 #include "helper.h"
 
-/* Nice 19, and the shortest slice that there is */
+/* Nice 19, and the minimum slice */
 static void ktask_reset_prio(struct task_struct *task)
 {
 	static const struct sched_attr attr = {
@@ -42,7 +42,7 @@ static void ktask_reset_prio(struct task_struct *task)
 	WARN_ON_ONCE(sched_setattr_nocheck(task, &attr));
 }
 
-/* Work for a SCHED_IDLE caller is no more urgent than the caller. */
+/* Work for a SCHED_IDLE caller is not more urgent than the caller. */
 static void ktask_set_idle(struct task_struct *task, bool idle)
 {
 	static const struct sched_param param;
@@ -52,7 +52,7 @@ static void ktask_set_idle(struct task_struct *task, bool idle)
 		sched_setscheduler_nocheck(task, policy, &param);
 }
 
-/* Returns false if the helper has that priority already, or more. */
+/* Returns false if the helper already has this priority or a higher one. */
 static bool ktask_set_fifo(struct task_struct *task, int prio)
 {
 	struct sched_param param = { .sched_priority = MAX_RT_PRIO - 1 - prio };
@@ -66,11 +66,11 @@ static bool ktask_set_fair(struct task_struct *task)
 {
 	bool idle = current->policy == SCHED_IDLE;
 
-	/* Who waited for current may have given up. */
+	/* A real-time thread that waited for current may have given up. */
 	if (task->policy == SCHED_FIFO)
 		ktask_reset_prio(task);
 	ktask_set_idle(task, idle);
-	/* Not prio: who waits for a lock of the helper may raise that, not its weight. */
+	/* Not prio: a waiter for the helper's lock raises that, not the weight. */
 	if (idle || task_nice(current) >= task_nice(task))
 		return false;
 
@@ -79,13 +79,14 @@ static bool ktask_set_fair(struct task_struct *task)
 }
 
 /**
- * ktask_helper_set_prio - give a helper the rights that its caller has now
- * @helper: a helper of current's, at work
+ * ktask_helper_set_prio - give a helper the present priority of its caller
+ * @helper: a helper of current, at work
  *
- * That is the caller's nice value, or the real-time priority of who waits for the
- * caller, as for an mmap_lock on PREEMPT_RT. A deadline cannot be given; the
- * highest priority for the rest of a chunk is next to it. The nice value of a
- * SCHED_IDLE caller means nothing: its weight is less.
+ * This is the caller's nice value, or the real-time priority of a thread that
+ * waits for the caller, for example for an mmap_lock on PREEMPT_RT. A deadline
+ * cannot be inherited, so use the highest real-time priority for the rest of
+ * the chunk. The nice value of a SCHED_IDLE caller is ignored: its weight is
+ * lower.
  */
 void ktask_helper_set_prio(struct ktask_helper *helper)
 {
@@ -106,22 +107,22 @@ void ktask_helper_set_prio(struct ktask_helper *helper)
 /**
  * ktask_helper_place - put a helper on its caller's CPUs
  * @helper: an idle helper
- * @loan: what it is to be lent for
+ * @loan: the loan that needs the helper
  * @nid: the NUMA node to prefer, or NUMA_NO_NODE
  *
- * On the CPUs of the node, if the caller may use any of them, or on all that the
- * caller may use.
+ * If the caller may use CPUs of the node, place the helper on these; otherwise
+ * on all CPUs that the caller may use.
  *
  * Context: process context, may sleep until the helper is off a CPU that it may
  * not use.
  *
- * Return: false if these CPUs have just gone.
+ * Return: false if these CPUs have just gone offline.
  */
 bool ktask_helper_place(struct ktask_helper *helper, struct ktask_loan *loan,
 			int nid)
 {
 	ktask_set_idle(helper->task, loan->caller->policy == SCHED_IDLE);
-	/* data_race: a mask that changes just now is seen after a chunk. */
+	/* data_race: the helper checks the mask again before each chunk. */
 	data_race(ktask_usable_cpus(&loan->caller->cpus_mask, helper->cpus,
 				    UINT_MAX));
 	if (nid >= 0 && nid < MAX_NUMNODES && node_online(nid) &&
@@ -133,12 +134,12 @@ bool ktask_helper_place(struct ktask_helper *helper, struct ktask_loan *loan,
 }
 
 /**
- * ktask_helper_start - let a helper begin to work for its loan
- * @helper: an idle helper, ready but for that
+ * ktask_helper_start - start a helper for its loan
+ * @helper: an idle helper, fully prepared
  */
 void ktask_helper_start(struct ktask_helper *helper)
 {
-	/* It may be awake; then it may work, return and end before it is woken. */
+	/* A helper that is awake may work, return and exit before the wakeup. */
 	struct task_struct *task = get_task_struct(helper->task);
 
 	/* Pairs with the acquire in ktask_helper_main(). */
@@ -148,7 +149,7 @@ void ktask_helper_start(struct ktask_helper *helper)
 }
 
 /**
- * ktask_helper_cancel - take a helper back that has not started
+ * ktask_helper_cancel - take back a helper that has not started
  * @helper: a helper on loan to current
  *
  * Return: false if it has started.
@@ -166,7 +167,7 @@ static void ktask_helper_reset_prio(struct ktask_helper *helper)
 		ktask_reset_prio(helper->task);
 }
 
-/* The caller of a loan that waited for a helper; a reference is given back. */
+/* Wake the caller that waited for a helper, or NULL, and drop the reference. */
 static void ktask_wake_waiter(struct task_struct *waiter)
 {
 	if (!waiter)
@@ -178,12 +179,13 @@ static void ktask_wake_waiter(struct task_struct *waiter)
 
 /**
  * ktask_helper_uncharge - stop charging a helper to its caller's cgroup
- * @helper: current's, or one that was cancelled
+ * @helper: the helper that is current, or one that was cancelled
  *
- * It follows its caller no more. So the cgroup that it still is in may be removed,
- * but that does not go offline before ktask_helper_return() drops the RCU read lock.
+ * From here on the helper does not follow its caller. So the cgroup that the
+ * helper is still in may be removed, but that cgroup does not go offline before
+ * the RCU read lock is dropped, in ktask_helper_return() or ktask_helper_serve().
  *
- * Return: the css_set that it has, with a reference.
+ * Return: the css_set of the helper, with a reference.
  */
 struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
 	__acquires(RCU)
@@ -203,13 +205,13 @@ struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
 
 /**
  * ktask_helper_return - put a helper back into the root cgroups and into its pool
- * @helper: current's, or one that was cancelled
+ * @helper: the helper that is current, or one that was cancelled
  * @cset: what ktask_helper_uncharge() returned for it
  * @waiter: what ktask_loan_take_back() returned for it
  *
- * In the root cgroups it is nicer than all others. So before it can be preempted it
- * has to be in the pool, for others to lend it, and to wake whoever waits. Nor may it
- * then be in an RCU read section.
+ * In the root cgroups the helper has the lowest priority, so a preemption may
+ * take long. Before it can be preempted, it has to be in the pool, where others
+ * can lend it, has to wake the waiter, and has to leave the RCU read section.
  */
 void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
 			 struct task_struct *waiter)
@@ -219,7 +221,7 @@ void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
 	rcu_read_unlock();
 	ktask_helper_reset_prio(helper);
 	ktask_sched_leave(helper->task);
-	/* From here on it may be on loan again. */
+	/* From here on the helper may be on loan again. */
 	ktask_pool_put(helper);
 	ktask_wake_waiter(waiter);
 	preempt_enable();
@@ -228,14 +230,14 @@ void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
 
 /**
  * ktask_helper_follow - move a helper to the cgroup that its caller is in now
- * @helper: a helper of the caller's
+ * @helper: a helper of @caller
  * @caller: the task
  *
- * As with a thread that moves, no limit is in the way; if there are more helpers
- * than a cap allows then, some leave. Memory is charged to the cgroup before until
- * the helper leaves, at the end of its chunk.
+ * As when a thread moves, no limit prevents this. If there are more helpers
+ * than a cap allows then, some leave. Memory is charged to the previous cgroup
+ * until the helper leaves, at the end of its chunk.
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  *
  * Return: false if there was nothing to do.
  */
@@ -245,7 +247,7 @@ bool ktask_helper_follow(struct ktask_helper *helper,
 	struct css_set *cset;
 	bool moved = false;
 
-	/* Only whoever moves the caller changes it to another one. */
+	/* Unlocked: only the thread that moves @caller sets another css_set. */
 	if (ktask_cset_is_current(READ_ONCE(helper->cset), caller))
 		return false;
 
@@ -268,9 +270,9 @@ bool ktask_helper_follow(struct ktask_helper *helper,
 }
 
 /**
- * ktask_helper_release - let a helper be lent again
- * @helper: one that was kept because &ktask_loan.work returned true; its loan
- *	was settled
+ * ktask_helper_release - allow a helper to be lent again
+ * @helper: a helper that was kept because &ktask_loan.work returned true; its
+ *	loan was settled
  */
 void ktask_helper_release(struct ktask_helper *helper)
 {
@@ -278,14 +280,14 @@ void ktask_helper_release(struct ktask_helper *helper)
 	ktask_pool_put(helper);
 }
 
-/* What of a thread a helper has from its caller, and had before that */
+/* The helper's own values of what it takes over from its caller */
 struct ktask_context {
 	struct mempolicy	*mempolicy;
 	struct mem_cgroup	*memcg;
 	unsigned int		memalloc_flags;
 };
 
-/* Nodes that a task may have memory from, as its cpuset says */
+/* Nodes whose memory the cpuset of a task allows */
 static nodemask_t ktask_mems_of(struct task_struct *task)
 {
 #ifdef CONFIG_CPUSETS
@@ -308,9 +310,9 @@ static struct mempolicy *ktask_swap_mempolicy(struct mempolicy *policy)
 }
 
 /*
- * A copy of the caller's policy, which cpusets may rebind in place, each that of
- * its own tasks. Where it says that memory is to come from near the thread that
- * runs, what is meant is the caller, wherever the helper runs.
+ * Copy the caller's policy. It cannot be shared: a cpuset may rebind the policy
+ * of its tasks in place. If the policy prefers memory near the running thread,
+ * the copy prefers memory near the caller, wherever the helper runs.
  */
 static struct mempolicy *ktask_copy_mempolicy(struct ktask_helper *helper,
 					      struct task_struct *caller)
@@ -353,7 +355,7 @@ static void ktask_context_attach(struct ktask_context *old,
 		ktask_cset_hold(helper->attached);
 	}
 	old->memcg = set_active_memcg(ktask_cset_memcg(helper->attached));
-	/* If a cpuset changes both in between, the helper will see and leave. */
+	/* If a cpuset changes both now, the helper notices that and leaves. */
 	set_mems_allowed(ktask_mems_of(caller));
 	old->mempolicy = ktask_swap_mempolicy(ktask_copy_mempolicy(helper, caller));
 	if (helper->loan->mm)
@@ -383,7 +385,7 @@ static struct ktask_faults ktask_faults_of_current(void)
 	};
 }
 
-/* What current did since it had @before; its caller accounts for that. */
+/* Page faults of current since @before, for the caller to account. */
 static struct ktask_faults ktask_faults_since(const struct ktask_faults *before)
 {
 	struct ktask_faults faults = ktask_faults_of_current();
@@ -396,7 +398,7 @@ static struct ktask_faults ktask_faults_since(const struct ktask_faults *before)
 	return faults;
 }
 
-/* Nobody kills current any more: see ktask_loan_kill(). */
+/* No one can kill current any more: see ktask_loan_kill(). */
 static void ktask_clear_kill(void)
 {
 	if (signal_pending(current))
@@ -423,14 +425,17 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 	faults = ktask_faults_since(&faults);
 	cset = ktask_helper_uncharge(helper);
 
-	/* All may return at once, so no lock is held while one moves between groups. */
+	/*
+	 * All helpers may return at the same time, so hold no lock of the loan
+	 * while one of them changes cgroups.
+	 */
 	if (keep) {
 		preempt_disable();
 		rcu_read_unlock();
 		ktask_sched_leave(current);
 		preempt_enable();
 		ktask_cset_put(cset);
-		/* The caller may release it from then on. */
+		/* From here on the caller may release the helper. */
 		waiter = ktask_loan_take_back(loan, helper, ns, &faults);
 		ktask_clear_kill();
 		ktask_wake_waiter(waiter);
@@ -445,7 +450,7 @@ static int ktask_helper_main(void *data)
 {
 	struct ktask_helper *helper = data;
 
-	/* Only the kernel can send it: see ktask_loan_kill(). */
+	/* Only the kernel can send this signal: see ktask_loan_kill(). */
 	allow_kernel_signal(SIGKILL);
 	ktask_pool_put(helper);
 
@@ -474,12 +479,12 @@ static void ktask_helper_free(struct ktask_helper *helper)
 }
 
 /**
- * ktask_helper_create - start a helper thread, which puts itself into its pool
+ * ktask_helper_create - create a helper thread, which adds itself to its pool
  * @nid: the NUMA node of the pool
  *
  * Context: process context, may sleep.
  *
- * Return: true if it was created.
+ * Return: true if the helper was created.
  */
 bool ktask_helper_create(int nid)
 {
@@ -501,21 +506,21 @@ bool ktask_helper_create(int nid)
 		return false;
 	}
 	ktask_reset_prio(helper->task);
-	/* Nobody but ktask moves it: no cpuset, no cgroup, no administrator. */
+	/* Only ktask may move it: no cpuset, no cgroup, no administrator. */
 	kthread_bind_mask(helper->task, housekeeping_cpumask(HK_TYPE_KTHREAD));
 	wake_up_process(helper->task);
 	return true;
 }
 
 /**
- * ktask_helper_stop - end a helper thread
- * @helper: one that is idle and in no pool any more
+ * ktask_helper_stop - stop a helper thread
+ * @helper: an idle helper that is not in a pool any more
  *
  * Context: process context, may sleep.
  */
 void ktask_helper_stop(struct ktask_helper *helper)
 {
-	/* Where its last caller had it, it might never run again. */
+	/* On the CPUs of its last caller it might never run again. */
 	set_cpus_allowed_ptr(helper->task,
 			     housekeeping_cpumask(HK_TYPE_KTHREAD));
 	kthread_stop(helper->task);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A helper thread, for those who keep it (pool.c), lend it (loan.c), wait for it
- * (wait.c) and run as it (helper.c).
+ * A helper thread, for the code that keeps it (pool.c), lends it (loan.c), waits
+ * for it (wait.c) and runs in it (helper.c).
  */
 #ifndef _KTASK_HELPER_H
 #define _KTASK_HELPER_H
@@ -15,9 +15,10 @@
 #include "internal.h"
 
 /*
- * The lender sets LENT and wakes the helper. Then either the helper starts, or
- * the lender cancels it: whoever moves the state away from LENT. Only a helper
- * that is IDLE is in its pool or on its way to it.
+ * The lender sets LENT and wakes the helper. Then either the helper starts and
+ * sets WORKING, or the lender cancels it and sets IDLE; the first of the two to
+ * replace LENT succeeds. A helper that is in its pool, or on its way to it, is
+ * IDLE.
  */
 enum ktask_helper_state {
 	KTASK_HELPER_IDLE,
@@ -31,18 +32,18 @@ enum ktask_helper_state {
  * @nid: the NUMA node of its pool
  * @state: &enum ktask_helper_state
  * @node: entry in the pool's idle list, or in the loan's list of helpers
- * @loan: what it works for, while on loan
- * @lock: protects @cset, @working and @over_cap, and what is charged for it: whoever
- *	moves its caller to another cgroup changes these
- * @cset: the caller's css_set; NULL once the helper is not charged any more
- * @attached: what that was when the helper took over the caller's memcg
- * @working: it has begun and has not ended
- * @cpus: room for the CPUs that the caller may run on
- * @lent_at: when it was lent, in jiffies
- * @leaving: it is no longer part of &ktask_loan.staying
- * @over_cap: the cgroup whose cap it leaves for, or NULL
- * @mempolicy: copy of the caller's memory policy, or one that stands for none
- * @worker: the core's
+ * @loan: the loan that the helper works for, while it is on loan
+ * @lock: protects @cset, @working, @over_cap and the charges for the helper, which
+ *	ktask_helper_follow() changes when the caller moves to another cgroup
+ * @cset: the caller's css_set; NULL when the helper is no longer charged
+ * @attached: value of @cset when the helper attached the caller's memcg
+ * @working: the helper is counted by ktask_count_working()
+ * @cpus: the CPUs of the caller that the helper was placed on
+ * @lent_at: when the helper was lent, in jiffies
+ * @leaving: the helper is no longer counted in &ktask_loan.staying
+ * @over_cap: the cgroup because of whose cap the helper leaves, or NULL
+ * @mempolicy: copy of the caller's memory policy, or a substitute if it has none
+ * @worker: the helper's work on the task; used by the core only
  */
 struct ktask_helper {
 	struct task_struct	*task;

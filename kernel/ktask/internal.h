@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What ktask's rooms know of each other:
+ * The parts of ktask, and what each of them does:
  *
  *   core.c		cuts a task into chunks; knows no cgroup, no mm, no thread
  *   gain.c		judges whether helpers make a task faster
- *   loan.c		lends helpers to a caller, as many as it may have; knows no
- *			chunk
+ *   loan.c		lends helpers to a caller within its limits; knows no chunk
  *   wait.c		waits for the helpers of a loan
- *   helper.c		what a helper thread does and has from its caller
- *   pool.c		threads that wait for work; knows no caller
- *   ../sched/ktask_cgroup.c	counts helpers against the caps of cgroups
- *   ../sched/ktask.c	says how many helpers a caller may have
+ *   helper.c		runs a helper thread in the context of its caller
+ *   pool.c		keeps the idle helper threads; knows no caller
+ *   ../sched/ktask_cgroup.c	charges helpers to the caps of cgroups
+ *   ../sched/ktask.c	computes how many helpers a caller may have
  *   ../cgroup/ktask.c	the css_set that a caller lends to a helper
  *
- * Each of the last three calls only those below it.
+ * Each of the last three files calls only the files below it.
  */
 #ifndef _KTASK_INTERNAL_H
 #define _KTASK_INTERNAL_H
@@ -34,30 +33,30 @@ struct mm_struct;
 struct task_group;
 struct task_struct;
 
-/* The limits that a budget is made from; ktask_limit_names[] has their names */
+/* The limits of a budget; ktask_limit_names[] has their names */
 enum ktask_limit {
-	KTASK_LIMIT_TASK,	/* what the task is worth, and its client's maximum */
+	KTASK_LIMIT_TASK,	/* what the task is worth; the client's maximum */
 	KTASK_LIMIT_CPUS,	/* CPUs that the caller may run on */
 	KTASK_LIMIT_CPU_MAX,	/* cpu.max of a level */
-	KTASK_LIMIT_QUOTA,	/* what is left of cpu.max in this period */
+	KTASK_LIMIT_QUOTA,	/* the rest of cpu.max in this period */
 	KTASK_LIMIT_CAP,	/* cpu.ktask.max of a level */
 	KTASK_LIMIT_SYSTEM,	/* debug.ktask_max_threads */
-	KTASK_LIMIT_CLASS,	/* fair callers without a cookie, and no BPF scheduler */
-	KTASK_LIMIT_BUSY,	/* threads that run below these limits already */
-	KTASK_LIMIT_SHARE,	/* what others may have of a cap or of the pool */
-	KTASK_LIMIT_POOL,	/* helpers that are idle */
-	KTASK_LIMIT_GAIN,	/* helpers that make the task faster */
-	KTASK_LIMIT_MOVED,	/* the caller's cgroup, once it is another one */
-	KTASK_LIMIT_END,	/* the task's end */
+	KTASK_LIMIT_CLASS,	/* the caller is not fair or has a cookie, or a BPF scheduler runs */
+	KTASK_LIMIT_BUSY,	/* other threads use the CPUs of these limits */
+	KTASK_LIMIT_SHARE,	/* the share of others in a cap or in the pool */
+	KTASK_LIMIT_POOL,	/* no idle helper is left */
+	KTASK_LIMIT_GAIN,	/* more helpers do not make the task faster */
+	KTASK_LIMIT_MOVED,	/* the caller's cgroup or memory nodes changed */
+	KTASK_LIMIT_END,	/* the task ends */
 	NR_KTASK_LIMITS,
 };
 
 /**
- * struct ktask_budget - how many helpers a caller may have, and why no more
- * @helpers: their number
+ * struct ktask_budget - how many helpers a caller may have, and why not more
+ * @helpers: the number of helpers
  * @limit: the limit that binds
- * @tg: the level that it belongs to, for limits of a cgroup. Valid under the
- *	RCU read lock that the budget was made under
+ * @tg: the level that @limit belongs to, for limits of a cgroup. Valid only
+ *	within the RCU read section in which the budget was made
  */
 struct ktask_budget {
 	unsigned int		helpers;
@@ -79,12 +78,12 @@ enum ktask_stat {
 };
 
 /**
- * struct ktask_chunk - a part of a task that one thread does in one go
- * @node: the part of the task that it was cut from
- * @first: units of @node before it
- * @units: its size
- * @start: position of its first unit
- * @end: position just past its last unit
+ * struct ktask_chunk - the part of a task that one thread does at a time
+ * @node: the part of the task that the chunk was cut from
+ * @first: number of units in @node before the chunk
+ * @units: number of units in the chunk
+ * @start: position of the first unit
+ * @end: position just past the last unit
  */
 struct ktask_chunk {
 	struct ktask_node	*node;
@@ -96,10 +95,10 @@ struct ktask_chunk {
 
 /**
  * struct ktask_used - time that a thread has used
- * @since: on the clock, in nanoseconds of local_clock()
- * @cpu_ns: on a CPU, in nanoseconds
- * @waited_ns: in run queues, for a CPU, in nanoseconds, as far as this is counted
- * @sleeps: how often it has gone to sleep
+ * @since: time of local_clock(), in nanoseconds
+ * @cpu_ns: time on a CPU, in nanoseconds
+ * @waited_ns: time in run queues, in nanoseconds; 0 without CONFIG_SCHED_INFO
+ * @sleeps: how often the thread has gone to sleep
  */
 struct ktask_used {
 	u64		since;
@@ -109,16 +108,17 @@ struct ktask_used {
 };
 
 /**
- * struct ktask_worker - what the core remembers of a thread at work
- * @helper: the helper it is, or NULL for the caller
- * @job: what it works on
- * @nid: the NUMA node whose part of the task it starts with
- * @chunk: what it is doing, or failed at; of no units if that is nothing
- * @start: when it began with that, and what it had used by then
+ * struct ktask_worker - a thread that works on a task
+ * @helper: the helper, or NULL for the caller
+ * @job: the job that the thread works on
+ * @nid: the NUMA node whose part of the task the thread starts with
+ * @chunk: the current chunk, or the one that failed; 0 units if there is none
+ * @start: what the thread had used when it began to take @chunk
  * @failed_node: entry in the job's list of failed chunks
  *
- * Part of a helper, so that a task needs no memory for its errors: a helper
- * that failed stays on loan until the caller has read its failed chunk.
+ * The worker is part of the helper, so that a task needs no memory for its
+ * errors: a helper that failed is not lent again until the caller has read its
+ * failed chunk.
  */
 struct ktask_worker {
 	struct ktask_helper	*helper;
@@ -130,10 +130,10 @@ struct ktask_worker {
 };
 
 /**
- * struct ktask_faults - what a thread's own counters get for its page faults
- * @min_flt: faults that needed no I/O
- * @maj_flt: faults that did
- * @over_high: pages charged above memory.high, which throttles whoever did it
+ * struct ktask_faults - what the page faults of a thread add to its counters
+ * @min_flt: faults without I/O
+ * @maj_flt: faults with I/O
+ * @over_high: pages charged above memory.high, for which a thread is throttled
  */
 struct ktask_faults {
 	unsigned long	min_flt;
@@ -142,39 +142,40 @@ struct ktask_faults {
 };
 
 /**
- * struct ktask_loan - the helpers that a caller has, and what it lends them
- * @caller: the task that they work for
- * @mm: address space to use, or NULL
+ * struct ktask_loan - the helpers of a caller, and what they use of it
+ * @caller: the task that the helpers work for
+ * @mm: address space that the helpers use, or NULL
  * @work: called by each helper. Returns true to keep the helper from being
  *	lent again until ktask_helper_release()
  * @job: passed to @work
  * @nr: helpers on loan
- * @staying: those of them that have not found that they are too many. In one step
- *	such a helper sees that and is taken off here, so that no other one leaves
- *	in its place
- * @allowed: how many the caller may have in the lower half, and in the upper half
- *	which limit says so. Anybody may make it anew
- * @made_at: when that was begun, in nanoseconds of local_clock(), or 0
- * @age: for how long nobody makes it anew, in nanoseconds
+ * @staying: helpers on loan, less those that leave because there are too many.
+ *	A helper compares and decrements this in one atomic step, so that only as
+ *	many leave as are too many
+ * @allowed: lower half: how many helpers the caller may have; upper half: the
+ *	limit that binds. The caller and each helper may renew it
+ * @made_at: when the last renewal of @allowed began, in nanoseconds of
+ *	local_clock(), or 0
+ * @age: how long after @made_at nobody renews @allowed, in nanoseconds
  * @busy_since: since when more threads could run than the limits have CPUs, in
- *	nanoseconds of local_clock(); 0 if they could not
- * @max_helpers: no more of them make the task faster; the caller writes it
- * @sent_away: helpers that have left for that
- * @killable: helpers are killed with the caller; set by whoever wants that
- * @killed: that was done; the caller's
+ *	nanoseconds of local_clock(); 0 if there are CPUs enough
+ * @max_helpers: more helpers do not make the task faster; written by the caller
+ * @sent_away: helpers that have left because of @max_helpers
+ * @killable: helpers are killed with the caller; set after ktask_loan_init()
+ * @killed: the helpers were killed; used by the caller only
  * @lock: protects @helpers, @waits_for, @sent_away, @stats and @faults
- * @helpers: on loan, the one lent first comes first
- * @waits_for: the one that the caller sleeps for, or NULL
- * @refused: bit mask of limits that have refused a helper; the caller's
- * @last_refused: which did so last, or NR_KTASK_LIMITS; the caller's
- * @shared_at: when the caller last looked whether it shares its CPU while a helper
- *	has one for itself, in jiffies; the caller's
- * @shares_cpu: that was so
+ * @helpers: helpers on loan, in the order in which they were lent
+ * @waits_for: the helper that the caller sleeps for, or NULL
+ * @refused: bit mask of limits that refused a helper; used by the caller only
+ * @last_refused: the last of these, or NR_KTASK_LIMITS; used by the caller only
+ * @shared_at: when the caller last checked whether it shares its CPU while a
+ *	helper has one for itself, in jiffies; used by the caller only
+ * @shares_cpu: the result of that check; used by the caller only
  * @stats: sums over helpers and chunks
- * @faults: page faults of helpers, for the caller to account
+ * @faults: page faults of helpers, which the caller accounts to itself
  *
- * Lives on the caller's stack: ktask_loan_settle() returns once no helper
- * refers to it any more.
+ * The loan is on the caller's stack. ktask_loan_settle() returns once no helper
+ * refers to the loan any more.
  */
 struct ktask_loan {
 	struct task_struct	*caller;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask loans: who works for a caller now, and how many may
+ * ktask loans: which helpers work for a caller, and how many may do so
  *
- * A loan has one number: how many helpers its caller may have. Whoever ends a
- * chunk and finds that number old makes it anew. All others only read it: the
- * caller, who takes on helpers below it, and the helpers, of whom those leave
- * that are too many. So the end of a chunk costs the same with any number of
- * helpers and CPUs, and as many helpers leave as have to.
+ * A loan has one number: how many helpers its caller may have. A thread that
+ * ends a chunk and finds the number too old renews it. All other threads only
+ * read it: the caller takes on helpers up to this number, and helpers above it
+ * leave. So the cost of the end of a chunk does not depend on the number of
+ * helpers and CPUs, and exactly as many helpers leave as have to.
  */
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
@@ -34,10 +34,10 @@ MODULE_PARM_DESC(eager, "Make tasks of jobs of any size, with helpers at once");
  * ktask_loan_init - prepare a caller's loan
  * @loan: the loan
  * @mm: address space that helpers use, or NULL
- * @work: what they do, &ktask_loan.work
+ * @work: &ktask_loan.work
  * @job: passed to @work
  *
- * The loan is current's.
+ * The loan belongs to current.
  */
 void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
 		     bool (*work)(struct ktask_worker *worker, void *job),
@@ -65,7 +65,7 @@ void ktask_loan_init(struct ktask_loan *loan, struct mm_struct *mm,
  */
 bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 {
-	/* It may be asked for again and again before each chunk. */
+	/* The caller may ask before each chunk: trace a refusal only once. */
 	if (limit != loan->last_refused)
 		ktask_trace_refuse(loan, limit);
 	loan->last_refused = limit;
@@ -74,16 +74,17 @@ bool ktask_loan_refused(struct ktask_loan *loan, enum ktask_limit limit)
 }
 
 /*
- * How old a loan's number may be, in nanoseconds: a quarter of a chunk. To make one
- * is to look at all CPUs, each of which takes some 0.1 us where another CPU uses
- * that memory. On large machines that should be a few percent of one thread's time.
+ * How old a loan's number may be, in nanoseconds: a quarter of a chunk. A
+ * renewal reads data of all CPUs, which takes some 0.1 us for each CPU that uses
+ * it. On large machines the age grows with the number of CPUs, so that renewals
+ * use only a few percent of one thread's time.
  */
 static s64 ktask_loan_min_age(void)
 {
 	return max(KTASK_CHUNK_NS / 4, num_online_cpus() * 4ULL * NSEC_PER_USEC);
 }
 
-/* A caller that can have no helper looks less and less often, up to once per tick. */
+/* If no helper is allowed, renew less and less often, down to once per tick. */
 static void ktask_loan_set_age(struct ktask_loan *loan, bool alone)
 {
 	s64 age = ktask_loan_min_age();
@@ -94,8 +95,8 @@ static void ktask_loan_set_age(struct ktask_loan *loan, bool alone)
 }
 
 /*
- * Helpers for which there are CPUs that nobody else of the caller's cgroups uses.
- * Threads that run for less than a chunk are no reason to leave.
+ * How many helpers have CPUs that no other thread of the caller's cgroups uses.
+ * If threads run for less than a chunk, helpers do not leave for them.
  */
 static unsigned int ktask_loan_room(struct ktask_loan *loan, unsigned int own,
 				    s64 now)
@@ -113,21 +114,21 @@ static unsigned int ktask_loan_room(struct ktask_loan *loan, unsigned int own,
 		WRITE_ONCE(loan->busy_since, now);
 	if (!since || now - since < (s64)KTASK_CHUNK_NS)
 		return own;
-	/* One by one: other callers of the cgroup see the same. */
+	/* Remove one at a time: other callers of the cgroup do the same. */
 	return max(own, 1U) - 1;
 }
 
-/* Make the number anew, unless it is young or somebody else does so. */
+/* Renew the number, unless it is recent or another thread is renewing it. */
 static void ktask_loan_renew(struct ktask_loan *loan)
 {
-	/* Who is about to leave still uses a CPU, and what is left of a quota. */
+	/* Not staying: a helper that leaves still uses a CPU and the quota. */
 	unsigned int own = atomic_read(&loan->nr);
 	s64 allowed = atomic64_read(&loan->allowed);
 	s64 made_at = atomic64_read(&loan->made_at);
 	s64 now = local_clock();
 	struct ktask_budget budget;
 
-	/* The clocks of two CPUs may differ by a little. */
+	/* Signed: the clocks of two CPUs may differ slightly. */
 	if (made_at && now - made_at < READ_ONCE(loan->age))
 		return;
 	if (!atomic64_try_cmpxchg(&loan->made_at, &made_at, now))
@@ -137,11 +138,11 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 	if (budget.helpers)
 		ktask_budget_narrow(&budget, ktask_loan_room(loan, own, now),
 				    KTASK_LIMIT_BUSY, NULL);
-	/* What is left of a quota is more as soon as a period begins. */
+	/* A quota is refilled when the next period begins, so keep checking. */
 	ktask_loan_set_age(loan, !own && !budget.helpers &&
 			   budget.limit != KTASK_LIMIT_QUOTA);
 
-	/* Not if this took so long that it is about another time: there is a next. */
+	/* Drop a result that is out of date by now: another renewal follows. */
 	if (atomic64_read(&loan->made_at) == now && atomic_read(&loan->nr) == own)
 		atomic64_try_cmpxchg(&loan->allowed, &allowed,
 				     (u64)budget.limit << 32 | budget.helpers);
@@ -150,11 +151,11 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 /**
  * ktask_loan_budget - how many helpers may a loan's caller have?
  * @loan: the loan
- * @budget: where to put the answer
- * @want: as many as anybody has a use for
+ * @budget: where to put the result
+ * @want: maximum number of helpers of use
  *
- * By all limits but cpu.ktask.max and what shares of it others have: these are
- * asked for each helper (../sched/ktask_cgroup.c).
+ * This includes all limits except cpu.ktask.max and its sharing, which are
+ * checked for each helper (../sched/ktask_cgroup.c).
  */
 void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
 		       unsigned int want)
@@ -173,7 +174,7 @@ void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
 			    KTASK_LIMIT_GAIN, NULL);
 }
 
-/* Take a helper out of a pool, and put it where the caller may run. */
+/* Take a helper out of a pool, and place it where the caller may run. */
 static struct ktask_helper *ktask_loan_find(struct ktask_loan *loan, int nid,
 					    unsigned int missing,
 					    enum ktask_limit *limit)
@@ -195,8 +196,8 @@ static struct ktask_helper *ktask_loan_find(struct ktask_loan *loan, int nid,
 }
 
 /*
- * Who moves current to another cgroup is to find its helpers. There is no other loan:
- * tasks within tasks have no helpers.
+ * Let a thread that moves current to another cgroup find current's helpers.
+ * There is at most one loan with helpers: nested tasks have none.
  */
 static void ktask_loan_attach(struct ktask_loan *loan)
 {
@@ -208,7 +209,7 @@ static void ktask_loan_attach(struct ktask_loan *loan)
 }
 
 /**
- * ktask_loan_detach - nobody finds a loan any more
+ * ktask_loan_detach - hide a loan from threads that move current
  * @loan: the loan of current, without helpers
  */
 void ktask_loan_detach(struct ktask_loan *loan)
@@ -237,11 +238,11 @@ static struct task_struct *ktask_loan_move_one(struct task_struct *caller)
 }
 
 /**
- * ktask_caller_moved - a task was moved to another cgroup: so are its helpers
+ * ktask_caller_moved - move the helpers of a task to the task's new cgroup
  * @caller: the task
  *
- * One that is just leaving does so in the cgroup before, but while that is online:
- * whoever removes it waits for a grace period.
+ * A helper that is just leaving stays in the previous cgroup until it has left.
+ * That cgroup is still online then: its removal waits for a grace period.
  *
  * Context: process context, may sleep. cgroup_mutex is held.
  */
@@ -250,19 +251,19 @@ void ktask_caller_moved(struct task_struct *caller)
 	struct task_struct *helper;
 
 	while ((helper = ktask_loan_move_one(caller))) {
-		/* What is counted for a cgroup is told apart when threads are switched. */
+		/* perf switches cgroup events only at a context switch. */
 		perf_cgroup_move(helper);
 		put_task_struct(helper);
 		cond_resched();
 	}
 }
 
-/* Put a helper into the caller's cgroup, if it still is the one of @cset. */
+/* Move a helper to the caller's cgroups, if these still are those of @cset. */
 static bool ktask_loan_enter(struct ktask_loan *loan, struct ktask_helper *helper,
 			     struct css_set *cset)
 {
 	ktask_loan_attach(loan);
-	/* Either ktask_caller_moved() finds the helper, or the move is seen here. */
+	/* Either ktask_caller_moved() finds the helper, or this sees the move. */
 	guard(spinlock)(&loan->lock);
 	if (!ktask_cset_is_current(cset, current))
 		return false;
@@ -271,7 +272,7 @@ static bool ktask_loan_enter(struct ktask_loan *loan, struct ktask_helper *helpe
 	ktask_sched_enter(helper->task, cset);
 	list_add_tail(&helper->node, &loan->helpers);
 	loan->stats[KTASK_STAT_HELPERS]++;
-	/* After the unlock it may already have another one. */
+	/* Before the unlock: after it the helper may have another css_set. */
 	ktask_cap_update_peak(cset);
 	return true;
 }
@@ -289,7 +290,7 @@ static bool ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
 	if (!ktask_loan_enter(loan, helper, cset))
 		return false;
 
-	/* It was preempted as it went to sleep, and runs again. */
+	/* The helper was preempted on its way to sleep, and runs again. */
 	if (task_curr(helper->task))
 		perf_cgroup_move(helper->task);
 	loan->last_refused = NR_KTASK_LIMITS;
@@ -343,17 +344,18 @@ put_cset:
 }
 
 /**
- * ktask_loan_take_back - a loan is without a helper from here on
+ * ktask_loan_take_back - remove a helper from a loan
  * @loan: the loan
- * @helper: current's, or one that was cancelled; it is in the pool no sooner
- * @ns: CPU time that it used
- * @faults: what the caller is to account for
+ * @helper: the helper that is current, or one that was cancelled; not yet in
+ *	the pool
+ * @ns: CPU time that the helper used
+ * @faults: page faults for the caller to account
  *
- * The loan is on the caller's stack, and the caller leaves once it holds the lock
- * and finds the list empty. So nothing here touches the loan after the unlock.
+ * The loan is on the caller's stack. The caller leaves once it holds the lock
+ * and finds the list empty, so nothing here touches the loan after the unlock.
  *
- * Return: the caller, with a reference, if it waits for this helper and is to be
- * woken; else NULL.
+ * Return: the caller, with a reference, if it waits for this helper and has to
+ * be woken; else NULL.
  */
 struct task_struct *ktask_loan_take_back(struct ktask_loan *loan,
 					 struct ktask_helper *helper, u64 ns,
@@ -374,8 +376,9 @@ struct task_struct *ktask_loan_take_back(struct ktask_loan *loan,
 }
 
 /*
- * Leave because there are more helpers than the budget has room for? Only as many
- * do as are too many.
+ * Does a helper have to leave because the budget has room for fewer helpers?
+ * If so, stop counting it in &ktask_loan.staying, so that only as many helpers
+ * leave as are too many.
  */
 static bool ktask_over_budget(struct ktask_helper *helper,
 			      enum ktask_limit *limit)
@@ -395,11 +398,11 @@ static bool ktask_over_budget(struct ktask_helper *helper,
 	return true;
 }
 
-/* Has current the memory nodes that its caller's cpuset gives it? */
+/* Does current still have the memory nodes of its caller? */
 static bool ktask_helper_has_mems(struct ktask_helper *helper)
 {
 #ifdef CONFIG_CPUSETS
-	/* data_race: what changes just now is seen before the next chunk. */
+	/* data_race: a change that is missed is seen before the next chunk. */
 	return data_race(nodes_equal(current->mems_allowed,
 				     helper->loan->caller->mems_allowed));
 #else
@@ -407,19 +410,22 @@ static bool ktask_helper_has_mems(struct ktask_helper *helper)
 #endif
 }
 
-/* May its caller still use the helper's CPUs, and is it still on these? */
+/* May the caller still use the helper's CPUs, and is current still on these? */
 static bool ktask_helper_has_cpus(struct ktask_helper *helper)
 {
 	/*
-	 * Who loses all its CPUs to hotplug is let run on any.
-	 * data_race: what changes just now is seen before the next chunk.
+	 * A helper that loses all its CPUs to hotplug may run on any CPU.
+	 * data_race: a change that is missed is seen before the next chunk.
 	 */
 	return data_race(cpumask_subset(helper->cpus,
 					&helper->loan->caller->cpus_mask) &&
 			 cpumask_subset(&current->cpus_mask, helper->cpus));
 }
 
-/* The limit that a helper has to leave for, NR_KTASK_LIMITS if there is none. */
+/*
+ * The limit because of which a helper has to leave, or NR_KTASK_LIMITS. If it
+ * leaves for a cap, its charge there has been taken back.
+ */
 static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 {
 	struct ktask_loan *loan = helper->loan;
@@ -445,14 +451,17 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 }
 
 /**
- * ktask_helper_may_stay - ask whether a helper may do another chunk
- * @helper: current's
+ * ktask_helper_may_stay - check whether a helper may do another chunk
+ * @helper: the helper that is current
  *
- * Return: false if it has to leave: because its caller has moved to another
- * cgroup, to other CPUs, to other memory nodes or to another scheduling class, a
- * cap was lowered below what is on loan, the caller's CPUs or quota have shrunk,
- * what is left of the quota is the caller's to use, the cgroup's own threads need
- * the CPUs, somebody else has less of a cap or of the pool, or there is no gain.
+ * A helper has to leave if its caller has moved to another cgroup, other CPUs,
+ * other memory nodes or another scheduling class, if a cap was lowered below
+ * the helpers on loan, if the caller's CPUs or quota have shrunk, if the rest of
+ * the quota is needed by other threads, if the cgroup's own threads need the
+ * CPUs, if another caller or cgroup has less of a cap or of the pool, or if the
+ * helper does not make the task faster.
+ *
+ * Return: false if the helper has to leave.
  */
 bool ktask_helper_may_stay(struct ktask_helper *helper)
 {
@@ -470,7 +479,7 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 	return false;
 }
 
-/* Look for the CPU that a helper has for itself, and count those on current's. */
+/* Find a CPU that a helper has to itself; count helpers on current's CPU. */
 static int ktask_loan_better_cpu(struct ktask_loan *loan, unsigned int *nr_here)
 {
 	int here = raw_smp_processor_id(), better = -1;
@@ -488,13 +497,14 @@ static int ktask_loan_better_cpu(struct ktask_loan *loan, unsigned int *nr_here)
 }
 
 /**
- * ktask_loan_leave_shared_cpu - leave a CPU that is shared for that of a helper
+ * ktask_loan_leave_shared_cpu - move from a shared CPU to the CPU of a helper
  * @loan: the loan of current
  *
- * A CPU is not idle with a helper on it, at whatever nice value. So the load
- * balancer is in no hurry to bring the caller there from a CPU that it shares
- * with others; without helpers it would. So look here, once per tick; if it is
- * like that twice, go: it is the helper who is to take turns with others.
+ * A CPU with a helper on it is not idle, whatever the nice value. So the load
+ * balancer does not soon move the caller there from a CPU that it shares with
+ * others, as it would do without the helper. Check this here, once per tick. If
+ * two checks in a row find it, move: the helper should share a CPU with others,
+ * not the caller.
  *
  * Context: process context, may sleep.
  */

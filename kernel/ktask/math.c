@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask's arithmetic. Nothing in here needs a scheduler, a cgroup or an mm:
- * tools/testing/ktask/user compiles this file as it is.
+ * ktask's arithmetic. This file needs no scheduler, cgroup or mm:
+ * tools/testing/ktask/user compiles it unchanged.
  */
 #include <linux/limits.h>
 #include <linux/math64.h>
@@ -12,14 +12,14 @@
 /**
  * ktask_chunk_size - size of the next chunk to hand out
  * @left: units not handed out yet, at least 1
- * @chunk: units that a chunk should have for its cost
+ * @chunk: units of a chunk with the target cost
  * @min_chunk: units of the client's minimum chunk, at least 1
  * @threads: threads that work on the task, at least 1
  *
  * Guided self-scheduling (Polychronopoulos and Kuck, 1987): towards the end of
  * a task chunks become a fraction of each thread's share, so that no thread is
- * left alone with a big one. An eighth of @chunk is little enough to wait for;
- * smaller ones would only cost more.
+ * left alone with a large chunk. The wait for an eighth of @chunk is short
+ * enough; smaller chunks would only cost more.
  *
  * Return: units, at most @left; a multiple of @min_chunk unless it is @left.
  */
@@ -35,13 +35,14 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 }
 
 /**
- * ktask_chunk_tells - does what a chunk cost tell what size to give chunks?
- * @chunk: units that a chunk should have had
+ * ktask_chunk_tells - does the cost of a chunk show how large chunks should be?
+ * @chunk: units of a full chunk
  * @units: units of the chunk just done
- * @ns: what it cost, in nanoseconds
+ * @ns: cost of the chunk just done, in nanoseconds
  *
- * A chunk that was cut short, because the task ends or the cost was not known
- * then, says nothing about what a whole one would cost unless it cost that.
+ * A chunk may be shorter than a full one because the task ends or the cost was
+ * not known. It shows nothing about the cost of a full chunk, unless it already
+ * costs more than a full chunk should.
  *
  * Return: true if it does.
  */
@@ -51,17 +52,17 @@ bool ktask_chunk_tells(size_t chunk, size_t units, u64 ns)
 }
 
 /**
- * ktask_chunk_adapt - what size to give chunks after one was measured
+ * ktask_chunk_adapt - adapt the chunk size to the cost of a chunk
  * @units: units of the chunk just done, at least 1
- * @ns: what it cost, in nanoseconds
+ * @ns: cost of the chunk just done, in nanoseconds
  * @min_chunk: units of the client's minimum chunk, at least 1
  * @max_chunk: units of the client's maximum chunk, at least @min_chunk
  *
- * Aims at KTASK_CHUNK_NS. Chunks shrink at once and grow by a factor of two at
- * most: the clock also sees preemption, after which the size is soon back, but
- * the next units may cost more than these did. A chunk whose units are k times
- * as dear as those measured takes k * KTASK_CHUNK_NS, or what its minimum takes
- * if that is more.
+ * Aims at KTASK_CHUNK_NS. Chunks shrink at once and grow at most by a factor of
+ * two: after one slow chunk the size soon recovers, but the next units may cost
+ * more than these did. If the units of a chunk cost k times as much as those
+ * measured, the chunk takes k * KTASK_CHUNK_NS, or the time of a minimum chunk
+ * if that is longer.
  *
  * Return: units, a multiple of @min_chunk.
  */
@@ -81,11 +82,11 @@ size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 }
 
 /**
- * ktask_helpers_for_size - helpers that a task has chunks for
+ * ktask_helpers_for_size - helpers for which a task has minimum chunks
  * @left: units not handed out yet
  * @min_chunk: units of the client's minimum chunk, at least 1
  *
- * Return: number of minimum chunks, less the caller's.
+ * Return: number of minimum chunks, less one for the caller.
  */
 unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk)
 {
@@ -100,16 +101,16 @@ unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk)
  * ktask_helpers_for_time - helpers that the rest of a task is worth
  * @left: units not handed out yet
  * @units: units of the chunk measured last, at least 1
- * @ns: what that cost, in nanoseconds
+ * @ns: cost of that chunk, in nanoseconds
  *
- * Return: as many as leave each thread, the caller's too, a share of
+ * Return: as many as leave each thread, the caller included, a share of
  * KTASK_SHARE_NS.
  */
 unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns)
 {
 	u64 shares;
 
-	/* What follows would overflow: centuries, worth any number of helpers. */
+	/* The product would overflow: the rest would take centuries. */
 	if (ns && left / units >= div64_u64(U64_MAX, ns))
 		return INT_MAX;
 
@@ -125,7 +126,7 @@ unsigned int ktask_helpers_for_time(size_t left, size_t units, u64 ns)
  * @quota: run time per period, or KTASK_QUOTA_INF
  * @period: length of a period, in the same unit; not 0
  *
- * Return: the CPUs that the quota begins, less the caller's.
+ * Return: the CPUs of the quota, rounded up, less one for the caller.
  */
 unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
 {
@@ -142,12 +143,12 @@ unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
 
 /**
  * ktask_helpers_for_runtime - helpers that the rest of a quota has room for
- * @rest: what is left of it
+ * @rest: the rest of the quota
  *
- * Helpers may have what is left when each of the threads has run until the end
- * of the period. Beyond that they would throttle threads that would not have
- * been throttled without them. The scheduler hands run time out by slices: the
- * last one of each thread and of each helper may reach beyond the period's end.
+ * Helpers may use what remains if each of the threads runs until the end of the
+ * period. If helpers used more, they would throttle threads that would not be
+ * throttled without helpers. The scheduler hands out run time in slices: the
+ * last slice of each thread and of each helper may reach beyond the period.
  *
  * Return: the number of helpers.
  */
@@ -163,13 +164,13 @@ unsigned int ktask_helpers_for_runtime(const struct ktask_runtime *rest)
 }
 
 /**
- * ktask_helpers_within_runtime - helpers that a caller may have of those
- * @rest: what is left of a quota
+ * ktask_helpers_within_runtime - helpers that one caller may have of a quota
+ * @rest: the rest of the quota
  * @own: helpers that the caller has
- * @others: helpers that other callers have, who use the same quota
+ * @others: helpers of other callers that use the same quota
  *
- * A helper that is lent is to have more than a chunk to do before it leaves. So
- * the caller may keep what it may not take on.
+ * A helper should be able to do more than one chunk before it has to leave. So
+ * the limit for a new helper is stricter than the limit for one on loan.
  *
  * Return: the number of helpers.
  */

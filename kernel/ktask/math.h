@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ktask's arithmetic: sizes of chunks, numbers of helpers. Pure functions of
+ * ktask's arithmetic: chunk sizes and numbers of helpers. Pure functions of
  * their arguments, so that the kernel, KUnit and a user-space harness
  * (tools/testing/ktask/user) share one copy.
  */
@@ -10,28 +10,28 @@
 #include <linux/types.h>
 
 /*
- * What a chunk should cost. A helper that has to go leaves at the end of its
- * chunk, so this is how long that takes; handing a chunk out costs a few
- * microseconds, which stay below 1 % of it.
+ * Target cost of a chunk. A helper that has to leave does so at the end of its
+ * chunk, so it leaves within about this time. To hand out a chunk costs a few
+ * microseconds, which is less than 1 % of this.
  */
 #define KTASK_CHUNK_NS		1000000ULL
 
 /*
- * The share of a task's remaining time that each thread has to get before
- * another helper is worth its loan: waking it, moving it between groups and
- * waiting for it at the end cost some tens of microseconds.
+ * Minimum share of a task's remaining time for each thread: below it, another
+ * helper costs more than it gains. To wake a helper, move it between cgroups and
+ * wait for it at the end costs some tens of microseconds.
  */
 #define KTASK_SHARE_NS		250000ULL
 
-/* A quota without limit; the scheduler's RUNTIME_INF */
+/* An unlimited quota; the same as the scheduler's RUNTIME_INF */
 #define KTASK_QUOTA_INF		(~0ULL)
 
 /**
- * struct ktask_runtime - what is left of a quota
+ * struct ktask_runtime - the rest of a quota in this period
  * @ns: run time that no CPU has taken yet, in nanoseconds
- * @slice: what a CPU takes of it at a time, in nanoseconds; not 0
- * @period_left: time until there is a new one, in nanoseconds
- * @threads: threads that may use it until then, without helpers; not 0
+ * @slice: run time that a CPU takes at a time, in nanoseconds; not 0
+ * @period_left: time until the next period, in nanoseconds
+ * @threads: threads that may use the quota until then, without helpers; not 0
  */
 struct ktask_runtime {
 	u64		ns;

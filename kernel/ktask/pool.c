@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask pools: the helper threads of each NUMA node that wait for work
+ * ktask pools: the idle helper threads of each NUMA node
  *
- * A task takes an idle helper or does without: nobody waits for one to be
- * created. The manager of a pool adds helpers in the background when tasks
- * found too few, and stops those that stay idle.
+ * If there is no idle helper, a task does without: it does not wait until one
+ * is created. The manager of a pool creates helpers in the background when
+ * tasks found too few, and stops helpers that stay idle.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/init.h>
@@ -17,18 +17,18 @@
 
 #include "helper.h"
 
-/* Helpers that a node's pool has for its CPUs, needed or not */
+/* Helpers that a pool keeps even if unused; fewer if its node has fewer CPUs */
 #define KTASK_POOL_MIN		4U
 
 /**
  * struct ktask_pool - the helpers of a NUMA node
  * @nid: the node
  * @lock: protects the fields below
- * @idle: idle helpers, the one that worked last comes first
- * @nr: helpers, lent ones and those being created included
+ * @idle: idle helpers; the one that worked last comes first
+ * @nr: all helpers, including those on loan and those being created
  * @nr_idle: length of @idle
- * @nr_unused: the least that @nr_idle was since the pool was last looked at
- * @nr_missed: helpers that a task found missing since then
+ * @nr_unused: minimum of @nr_idle since the manager last ran
+ * @nr_missed: helpers to create because a task found too few
  * @manager: grows and shrinks the pool
  */
 struct ktask_pool {
@@ -62,8 +62,8 @@ static struct ktask_pool *ktask_pool_of(int nid)
 }
 
 /*
- * The pool nearest to a node, apart from those of @seen, to which it is added.
- * Nodes without CPUs have none.
+ * The pool nearest to node @from that is not in @seen; add its node to @seen.
+ * A node that never had a CPU has no pool.
  */
 static struct ktask_pool *ktask_pool_next(int from, nodemask_t *seen)
 {
@@ -87,9 +87,9 @@ static unsigned int ktask_pool_max(struct ktask_pool *pool)
 }
 
 /*
- * One that is on its way to sleep is left alone: what perf counts for a cgroup
- * it tells apart when threads are switched, so a helper must not come from one
- * cgroup to the next without that.
+ * Skip a helper that is still on a CPU, on its way to sleep: perf switches
+ * cgroup events only at a context switch, so a helper needs one before it moves
+ * to the next cgroup.
  */
 static struct ktask_helper *ktask_pool_take_from(struct ktask_pool *pool)
 {
@@ -108,10 +108,10 @@ static struct ktask_helper *ktask_pool_take_from(struct ktask_pool *pool)
 }
 
 /**
- * ktask_pool_take - take an idle helper, of the nearest node that has one
+ * ktask_pool_take - take an idle helper from the nearest node that has one
  * @nid: the node to begin with
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  *
  * Return: the helper, or NULL if there is none.
  */
@@ -130,7 +130,7 @@ struct ktask_helper *ktask_pool_take(int nid)
  * ktask_pool_put - put a helper into its pool
  * @helper: the helper; it may be lent from then on
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  */
 void ktask_pool_put(struct ktask_helper *helper)
 {
@@ -142,9 +142,9 @@ void ktask_pool_put(struct ktask_helper *helper)
 }
 
 /*
- * Have a pool grow by so many helpers, as far as it may. Returns how many more
- * are missing. Each caller that misses some says so before each of its chunks, so
- * this is no sum.
+ * Let a pool grow by @nr helpers, up to its maximum. Returns how many are still
+ * missing. Callers report missing helpers before each of their chunks, so take
+ * the maximum of the reports, not the sum.
  */
 static unsigned int ktask_pool_missed_by(struct ktask_pool *pool, unsigned int nr)
 {
@@ -164,12 +164,12 @@ static unsigned int ktask_pool_missed_by(struct ktask_pool *pool, unsigned int n
 /**
  * ktask_pool_missed - let pools grow, the nearest first
  * @nid: the node to begin with
- * @nr: helpers that a caller might have had, but did not find
+ * @nr: helpers that a caller was allowed, but did not find
  *
- * Each caller gets as many helpers as there are, and the root's cap, one for each
- * CPU, is what there can be.
+ * A single caller may take all helpers that there are. Pools grow up to one
+ * helper per CPU, which is the cap of the root cgroup.
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  */
 void ktask_pool_missed(int nid, unsigned int nr)
 {
@@ -181,8 +181,8 @@ void ktask_pool_missed(int nid, unsigned int nr)
 }
 
 /*
- * Add a helper if there are too few, or tasks missed one. Returns false when
- * there is no need to.
+ * Create a helper if there are too few, or if a task missed one. Returns false
+ * if there is no need to, or if that fails.
  */
 static bool ktask_pool_grow(struct ktask_pool *pool)
 {
@@ -205,7 +205,7 @@ static bool ktask_pool_grow(struct ktask_pool *pool)
 	return false;
 }
 
-/* Stop one idle helper. Returns false if all have been needed. */
+/* Stop one unused helper. Returns false if there is none to stop. */
 static bool ktask_pool_shrink(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
@@ -227,7 +227,7 @@ static bool ktask_pool_shrink(struct ktask_pool *pool)
 	return true;
 }
 
-/* Grow at once when a task missed a helper, shrink after a time of rest. */
+/* Grow at once when a task missed a helper; shrink after a time without use. */
 static void ktask_pool_manage(struct work_struct *work)
 {
 	struct ktask_pool *pool = container_of(to_delayed_work(work),
@@ -270,8 +270,9 @@ static struct ktask_pool *ktask_pool_create(int nid)
 }
 
 /*
- * Called for one CPU at a time, at first for those that are there already. A
- * CPU is welcome even if its node gets no pool: other nodes have helpers too.
+ * Called for one CPU at a time, at first for those that are online already. If
+ * the pool cannot be created, the CPU comes online all the same: its tasks use
+ * the helpers of other nodes.
  */
 static int ktask_cpu_online(unsigned int cpu)
 {

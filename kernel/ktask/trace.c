@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What ktask's tracepoints say. Nothing here is done, and no budget made,
- * unless somebody listens.
+ * Data for ktask's tracepoints. Without a listener for the tracepoint these
+ * functions do nothing; in particular, they make no budget.
  */
 #include <linux/ktask.h>
 #include <linux/sched.h>
@@ -11,7 +11,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/ktask.h>
 
-/* What the caller of a loan may have, with what it has. */
+/* Budget of the caller of a loan, helpers on loan included; returns the limit */
 static const char *ktask_trace_room(struct ktask_loan *loan,
 				    struct ktask_budget *budget)
 {
@@ -107,7 +107,7 @@ void ktask_trace_return(struct ktask_loan *loan, struct task_struct *helper,
 	if (!trace_ktask_return_enabled())
 		return;
 
-	/* It is part of the loan's count until after this. */
+	/* The helper is still counted in the loan at this point. */
 	trace_ktask_return(caller->pid, ktask_cgroup_id(caller), helper->pid,
 			   atomic_read(&loan->nr) - 1, ns);
 }

@@ -3,11 +3,11 @@
  * ktask waiting: the end of a loan
  *
  * A caller that has run out of chunks takes back the helpers that have not
- * started, and waits for the others to end their chunks. It sleeps, so its
- * priority and its CPU are free: it lends them to the helper that was lent first,
- * then to the next. So waiting takes no longer than the rests of their chunks
- * would take the caller itself, whatever else runs, and there is never more than
- * one thread with the caller's priority.
+ * started, and waits for the others to end their chunks. While it sleeps, it
+ * lends its priority and its CPU to the helper that was lent first, then to the
+ * next. So the wait takes no longer than the caller itself would need for the
+ * rest of these chunks, whatever else runs. At most one thread at a time has the
+ * caller's priority.
  */
 #include <linux/hrtimer.h>
 #include <linux/jiffies.h>
@@ -50,9 +50,9 @@ static void ktask_loan_cancel(struct ktask_loan *loan)
 }
 
 /*
- * Wait for a helper, but look again soon: one that cannot run where it is gets the
- * CPU that current leaves. Whatever keeps threads from this CPU meanwhile, the
- * timer goes off: on PREEMPT_RT, too, in the interrupt itself.
+ * Wait for a helper, at most one tick: a helper that cannot run on its CPU gets
+ * the one that current leaves. The timer is a hard one, so that it expires in
+ * the interrupt itself, on PREEMPT_RT too, whatever keeps threads off this CPU.
  */
 static void ktask_loan_wait_for(struct ktask_loan *loan,
 				struct ktask_helper *helper)
@@ -71,9 +71,9 @@ static void ktask_loan_wait_for(struct ktask_loan *loan,
 }
 
 /*
- * A caller that was killed is to end soon, but its helpers may wait for a page
- * to be read, or for memory below a limit that only the caller's death will
- * free. So they have to know. All of them have started by now.
+ * A killed caller has to end soon, but its helpers may wait for a page to be
+ * read, or for memory below a limit that only the caller's exit will free. So
+ * kill the helpers, too. All helpers that are still on loan have started.
  */
 static void ktask_loan_kill(struct ktask_loan *loan)
 	__must_hold(&loan->lock)
@@ -84,7 +84,7 @@ static void ktask_loan_kill(struct ktask_loan *loan)
 		return;
 
 	list_for_each_entry(helper, &loan->helpers, node) {
-		/* So that it may use the reserves, and has nobody else killed */
+		/* Let it use memory reserves, and trigger no further OOM kill. */
 		if (tsk_is_oom_victim(current))
 			WRITE_ONCE(helper->task->signal->oom_mm, loan->mm);
 		if (!loan->killed)
@@ -110,9 +110,9 @@ static void ktask_account_faults(const struct ktask_faults *faults)
  * ktask_loan_settle - end a loan
  * @loan: the loan of current, which has no work left
  *
- * Cancels the helpers that have not started and waits for the others to end
- * their chunks, for which they get a fatal signal if the caller has one and the
- * task is killable.
+ * Cancels the helpers that have not started and waits until the others have
+ * ended their chunks. If the task is killable and the caller gets a fatal
+ * signal, the helpers get one too, so that they end sooner.
  *
  * Context: process context, may sleep.
  */

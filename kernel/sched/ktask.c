@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask budget: how many helpers may a caller have, and which limit says so
+ * ktask budget: how many helpers a caller may have, and which limit says so
  *
- * A caller may have the least of what each of these leaves room for, besides
- * the caller itself:
+ * The budget is the minimum of the following limits. Each of them counts the
+ * caller as well, so it has room for one helper less:
  *
- *  - what its task is worth (the core's to say);
- *  - the CPUs that its affinity and cpuset let it run on, less those that are
- *    isolated from kernel work;
- *  - cpu.max of its cgroup and of every one above, rounded up to whole CPUs;
+ *  - what the task is worth, which the core decides;
+ *  - the CPUs that the caller's affinity and cpuset allow, less the CPUs that
+ *    are isolated from kernel work;
+ *  - cpu.max of the caller's cgroup and of every ancestor, rounded up to whole
+ *    CPUs;
  *  - debug.ktask_max_threads.
  *
- * What is left of a quota in this period counts too, and what its cgroup runs
- * already: where as many threads can run as these limits have CPUs, a helper would
- * only take turns with them.
+ * The rest of a quota in this period counts too, and so do the threads that the
+ * cgroup runs already: if as many threads can run as these limits have CPUs, a
+ * helper would only take turns with them.
  *
- * The caps of cpu.ktask.max come on top when a helper is lent (ktask_cgroup.c).
- * Limits need not announce that they have changed: a loan has its budget made anew
+ * The caps of cpu.ktask.max are checked when a helper is lent (ktask_cgroup.c).
+ * There is no notification when a limit changes: a loan renews its budget
  * several times per chunk (../ktask/loan.c).
  */
 #include <linux/cpuset.h>
@@ -47,11 +48,11 @@ const char *const ktask_limit_names[NR_KTASK_LIMITS] = {
 unsigned int ktask_max_threads __read_mostly = 1;
 
 /**
- * ktask_budget_narrow - let a limit narrow a budget
+ * ktask_budget_narrow - narrow a budget by one limit
  * @budget: the budget
- * @helpers: what the limit has room for
+ * @helpers: number of helpers that the limit allows
  * @limit: which limit it is
- * @tg: the level that it belongs to, or NULL
+ * @tg: the level that the limit belongs to, or NULL
  */
 void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
 			 enum ktask_limit limit, struct task_group *tg)
@@ -65,9 +66,9 @@ void ktask_budget_narrow(struct ktask_budget *budget, unsigned int helpers,
 }
 
 /*
- * Isolated CPUs are for what an administrator puts there. Nothing balances load
- * between them, and real-time threads may have them for as long as they want. So
- * there are no helpers, not even for a caller who may run nowhere else.
+ * Isolated CPUs are reserved for what an administrator puts there. No load is
+ * balanced between them, and real-time threads may use them without limit. So
+ * helpers do not run there, not even for a caller that may run nowhere else.
  */
 static bool ktask_cpu_isolated(int cpu)
 {
@@ -77,7 +78,7 @@ static bool ktask_cpu_isolated(int cpu)
 }
 
 /**
- * ktask_usable_cpus - the CPUs on which helpers may work for a caller
+ * ktask_usable_cpus - find the CPUs on which helpers may work for a caller
  * @allowed: CPUs that the caller may run on
  * @usable: where to put the result, or NULL
  * @enough: stop counting at this number, at least 1
@@ -127,7 +128,7 @@ static void ktask_budget_quota(struct ktask_budget *budget,
 
 #endif /* CONFIG_CFS_BANDWIDTH */
 
-/* The group of the caller's cgroup; never its autogroup. */
+/* The task group of the caller's cgroup, not its autogroup */
 static struct task_group *ktask_caller_tg(struct task_struct *caller)
 {
 #ifdef CONFIG_CGROUP_SCHED
@@ -149,24 +150,24 @@ static struct task_group *ktask_caller_tg(struct task_struct *caller)
 void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 			 unsigned int cpus)
 {
-	/* Of limits that are equal, the cgroup's own is the one to name. */
+	/* Of equal limits the first one is named: that of the cgroup. */
 	ktask_budget_quota(budget, tg);
 	ktask_budget_narrow(budget, cpus ? cpus - 1 : 0, KTASK_LIMIT_CPUS,
 			    NULL);
 	ktask_budget_narrow(budget, READ_ONCE(ktask_max_threads) - 1,
 			    KTASK_LIMIT_SYSTEM, NULL);
 	/*
-	 * A BPF scheduler has its threads run where the fair class has none, and
-	 * helpers would go before all of them.
+	 * A BPF scheduler runs its threads only if the fair class has none, so
+	 * helpers would take precedence over all of them.
 	 */
 	if (scx_enabled())
 		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
 }
 
 /*
- * Helpers are threads of the fair class. A real-time caller that has to wait for one
- * loses its turn among threads of its priority. So such callers have no helpers, nor
- * has a fair one while it is boosted.
+ * Helpers are threads of the fair class. A real-time caller that waits for a
+ * helper loses its turn among the threads of its priority. So real-time callers
+ * have no helpers; nor has a fair caller while its priority is boosted.
  */
 static bool ktask_is_fair(struct task_struct *caller)
 {
@@ -184,12 +185,12 @@ static bool ktask_has_cookie(struct task_struct *caller)
 }
 
 /**
- * ktask_budget_configured - make the part of a budget that somebody has set
+ * ktask_budget_configured - make a budget from the configured limits only
  * @budget: the budget
  * @caller: the task that calls ktask_run(), not necessarily current
- * @want: as many as anybody has a use for
+ * @want: maximum number of helpers of use
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  */
 void ktask_budget_configured(struct ktask_budget *budget,
 			     struct task_struct *caller, unsigned int want)
@@ -201,18 +202,18 @@ void ktask_budget_configured(struct ktask_budget *budget,
 		.helpers = want,
 		.limit = KTASK_LIMIT_TASK,
 	};
-	/* data_race: what changes just now is seen the next time. */
+	/* data_race: a change that is missed is seen the next time. */
 	cpus = data_race(ktask_usable_cpus(&caller->cpus_mask, NULL, want + 1));
 	ktask_budget_limits(budget, ktask_caller_tg(caller), cpus);
 	if (!ktask_is_fair(caller) || ktask_has_cookie(caller))
 		ktask_budget_narrow(budget, 0, KTASK_LIMIT_CLASS, NULL);
-	/* It might not outlive the read lock. */
+	/* The group may go away after the read lock is dropped. */
 	budget->tg = NULL;
 }
 
 /*
- * Threads that could run on a CPU now: those of a group, of any class in the
- * root group. What the last enqueue left is good enough.
+ * Runnable threads on a CPU: those of a group, or those of all classes in the
+ * root group. The value of the last enqueue is precise enough.
  */
 static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 {
@@ -224,12 +225,12 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 }
 
 /**
- * ktask_count_working - a helper begins to work, or has ended
+ * ktask_count_working - count a helper that starts to work, or one that ends
  * @cset: the caller's css_set; a reference is held
  * @nr: 1 or -1
  *
- * A caller that sleeps until its helpers have ended is about to run again. So it
- * takes one back meanwhile.
+ * A caller that sleeps until its helpers have ended will soon run again. It
+ * removes one helper while it sleeps, so that ktask_others() still counts it.
  */
 void ktask_count_working(struct css_set *cset, int nr)
 {
@@ -243,8 +244,8 @@ void ktask_count_working(struct css_set *cset, int nr)
 }
 
 /*
- * CPUs that helpers may use, less the group's threads that can run there. Of
- * those that share a CPU all but two wait for it, and take no other one.
+ * CPUs that helpers may use, less the group's runnable threads there. At most
+ * two threads count per CPU: more wait for that CPU, and use no other one.
  */
 static long ktask_spare_of_cpus(struct task_group *tg,
 				const struct cpumask *allowed)
@@ -259,13 +260,13 @@ static long ktask_spare_of_cpus(struct task_group *tg,
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
-/* By this much ktask_others() divides time: into what is about a millisecond. */
+/* ktask_others() counts time in units of 2^20 ns, about a millisecond. */
 #define KTASK_OTHERS_SHIFT	20
 
 /*
- * Threads other than helpers that could run on any CPU now, as of at most a
- * millisecond ago. All callers below a group share one look at all CPUs. A helper
- * that has not started, or has ended and is about to leave, counts as one of them.
+ * Runnable threads of a group on all CPUs, without helpers, as of at most about
+ * a millisecond ago. All callers below the group share one count. A helper that
+ * has not started, or has ended but not left yet, counts as such a thread.
  */
 static long ktask_others(struct task_group *tg, u64 now)
 {
@@ -281,12 +282,12 @@ static long ktask_others(struct task_group *tg, u64 now)
 	for_each_cpu(cpu, cpu_active_mask)
 		nr += ktask_runnable_on(tg, cpu);
 	nr -= atomic_read(&others->working);
-	/* Unless somebody has been faster, maybe long ago */
+	/* Unless another thread has stored a count since @seen was read */
 	atomic64_cmpxchg(&others->seen, seen, (u64)ms << 32 | (u32)nr);
 	return nr;
 }
 
-/* CPUs of a cpu.max, less the threads below it that can run */
+/* CPUs of a level's cpu.max, less the runnable threads below that level */
 static long ktask_spare_of_quota(struct task_group *tg)
 {
 	u64 period = ktime_to_ns(READ_ONCE(tg->cfs_bandwidth.period));
@@ -302,16 +303,16 @@ static long ktask_spare_of_quota(struct task_group *tg)
 #endif
 
 /**
- * ktask_spare_cpus - CPUs that a caller's limits have and its cgroups leave idle
+ * ktask_spare_cpus - CPUs within a caller's limits that its cgroups do not use
  * @caller: the task
  *
- * The CPUs that helpers may use, less the threads of its own cgroup that can run
- * there; and the CPUs of cpu.max at each level that has one, less the threads
- * that can run below that. Helpers on loan are threads like all others.
+ * These are the CPUs that helpers may use, less the runnable threads of the
+ * caller's cgroup there; and at each level with a cpu.max, the CPUs of cpu.max
+ * less the runnable threads below that level. Helpers on loan count as threads.
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  *
- * Return: the least of them; negative if there are more threads than CPUs.
+ * Return: the minimum of these; negative if there are more threads than CPUs.
  */
 int ktask_spare_cpus(struct task_struct *caller)
 {
@@ -320,7 +321,7 @@ int ktask_spare_cpus(struct task_struct *caller)
 
 	guard(rcu)();
 	tg = ktask_caller_tg(caller);
-	/* data_race: what changes just now is seen the next time. */
+	/* data_race: a change that is missed is seen the next time. */
 	spare = data_race(ktask_spare_of_cpus(tg, &caller->cpus_mask));
 #ifdef CONFIG_CFS_BANDWIDTH
 	for (; tg; tg = tg->parent)
@@ -330,7 +331,7 @@ int ktask_spare_cpus(struct task_struct *caller)
 }
 
 #ifdef CONFIG_CFS_BANDWIDTH
-/* Helpers that a level's quota has room for, for a caller that has @own of them */
+/* Helpers that a level's quota allows a caller that has @own of them already */
 static unsigned int ktask_room_of_quota(struct task_group *tg, unsigned int own,
 					u64 now)
 {
@@ -341,22 +342,22 @@ static unsigned int ktask_room_of_quota(struct task_group *tg, unsigned int own,
 	if (READ_ONCE(cfs_b->quota) == RUNTIME_INF || !READ_ONCE(cfs_b->period_active))
 		return INT_MAX;
 
-	/* data_race: a torn or stale value makes one decision a bad guess. */
+	/* data_race: a torn or stale value affects only one decision. */
 	left = data_race(hrtimer_get_expires_ns(&cfs_b->period_timer)) - now;
 	others = atomic_read(&tg->ktask.others.working) - (s64)own;
 	rest = (struct ktask_runtime) {
 		.ns = READ_ONCE(cfs_b->runtime),
 		.slice = sched_cfs_bandwidth_slice(),
 		.period_left = max(left, 0LL),
-		/* The caller is one of them, even if it does not run now. */
+		/* At least the caller, even if it does not run now */
 		.threads = max(ktask_others(tg, now), 1L),
 	};
 	return ktask_helpers_within_runtime(&rest, own, max(others, 0LL));
 }
 
 /*
- * Narrow a budget by what is left at each level with a cpu.max: helpers must not
- * use what other threads can still run for in this period.
+ * Narrow a budget by the rest of the quota at each level with a cpu.max:
+ * helpers must not use run time that other threads can still use in this period.
  */
 static void ktask_budget_runtime(struct ktask_budget *budget,
 				 struct task_group *tg, unsigned int own)
@@ -378,11 +379,11 @@ static void ktask_budget_runtime(struct ktask_budget *budget,
  * ktask_budget_make - make the budget of a caller
  * @budget: the budget
  * @caller: the task that calls ktask_run(), not necessarily current
- * @own: helpers that it has; the budget says how many it may have with them
+ * @own: helpers that @caller has; they are included in the budget
  *
- * By what somebody has set, and by what is left of quotas.
+ * The budget includes the configured limits and the rest of quotas.
  *
- * Context: any, but for hard interrupts.
+ * Context: any except hard interrupts.
  */
 void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
 		       unsigned int own)
@@ -397,11 +398,11 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
  * @helper: the helper
  * @cset: the caller's css_set; a reference is held until the helper has left
  *
- * The group is changed as when autogroup does that: there is no migration for a
- * BPF scheduler to hear of.
+ * The task group changes in the same way as with autogroup: there is no cgroup
+ * migration that a BPF scheduler has to know of.
  *
- * Context: any, but for hard interrupts. Takes @helper's pi_lock, and run queues'
- * locks.
+ * Context: any except hard interrupts. Takes @helper's pi_lock and the locks of
+ * run queues.
  */
 void ktask_sched_enter(struct task_struct *helper, struct css_set *cset)
 {
@@ -426,7 +427,7 @@ void ktask_sched_leave(struct task_struct *helper)
 #endif
 }
 
-/* Does @helper wait for another CPU than current's? Its rq is locked. */
+/* Does @helper wait for a CPU other than current's? Its rq is locked. */
 static bool ktask_waits_elsewhere(struct task_struct *helper)
 {
 	int cpu = smp_processor_id();
@@ -439,20 +440,21 @@ static bool ktask_waits_elsewhere(struct task_struct *helper)
 }
 
 /**
- * ktask_sched_migrate_here - move a helper that waits for its CPU to its caller's
- * @helper: a helper of current's
+ * ktask_sched_migrate_here - migrate a helper that waits for its CPU
+ * @helper: a helper of current
  *
- * A helper may be kept from its last chunk for long: by real-time threads, by
- * threads of other cgroups, or by a cpu.max that its CPU has used up, as run time
- * is handed out by CPU. The caller that waits for it could do the chunk itself.
- * So it gives the helper its CPU, and what its cgroup may still run for there.
+ * A helper may wait long for its CPU: because of real-time threads, threads of
+ * other cgroups, or a cpu.max that is used up on that CPU, as run time is handed
+ * out per CPU. The caller that waits for the helper could do the chunk itself.
+ * So the caller gives the helper its own CPU, and with it the run time that its
+ * cgroup has left there.
  *
  * To be called before current sleeps. The helper stays on that CPU until it is
  * placed for another loan.
  *
- * Context: process context. Takes @helper's pi_lock, and run queues' locks.
+ * Context: process context. Takes @helper's pi_lock and the locks of run queues.
  *
- * Return: true if it came.
+ * Return: true if the helper was migrated.
  */
 bool ktask_sched_migrate_here(struct task_struct *helper)
 {
@@ -460,7 +462,7 @@ bool ktask_sched_migrate_here(struct task_struct *helper)
 	struct rq_flags rf;
 	struct rq *rq;
 
-	/* A look without locks: most helpers run. */
+	/* Check without locks first, as most helpers run. */
 	if (data_race(task_curr(helper)))
 		return false;
 
@@ -488,11 +490,11 @@ bool ktask_sched_migrate_here(struct task_struct *helper)
 
 /**
  * ktask_sched_shares_cpu - does current share its CPU?
- * @nr_helpers: helpers of current's that are on that CPU, and do not count
+ * @nr_helpers: helpers of current that are on that CPU, and do not count
  *
- * Context: any; current may have moved by the time of the answer.
+ * Context: any; current may have migrated when this returns.
  *
- * Return: true if others can run there.
+ * Return: true if other threads are runnable there.
  */
 bool ktask_sched_shares_cpu(unsigned int nr_helpers)
 {
@@ -500,12 +502,12 @@ bool ktask_sched_shares_cpu(unsigned int nr_helpers)
 }
 
 /**
- * ktask_sched_has_cpu - does a helper have a CPU for itself?
+ * ktask_sched_has_cpu - does a helper have a CPU to itself?
  * @helper: the helper
  *
- * Context: any; it may be wrong by the time of the answer.
+ * Context: any; the result may be out of date when this returns.
  *
- * Return: true if nobody else can run there.
+ * Return: true if the helper runs and no other thread is runnable on its CPU.
  */
 bool ktask_sched_has_cpu(struct task_struct *helper)
 {

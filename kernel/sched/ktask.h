@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What ktask keeps in each task group: the cap on helpers and what became of
- * it. See ktask_cgroup.c.
+ * ktask's data in each task group: the cap on helpers, its use and statistics.
+ * See ktask_cgroup.c.
  */
 #ifndef _KERNEL_SCHED_KTASK_H
 #define _KERNEL_SCHED_KTASK_H
@@ -10,17 +10,17 @@
 
 #include "../ktask/internal.h"
 
-/* fair.c: nanoseconds of a quota that a CPU takes at a time */
+/* fair.c: run time of a quota that a CPU takes at a time, in nanoseconds */
 u64 sched_cfs_bandwidth_slice(void);
 
 /* A cap of "max" */
 #define KTASK_CAP_MAX		INT_MAX
 
 /**
- * struct ktask_others - how many threads that are no helpers could run
- * @seen: when they were counted in the upper half, and in the lower half their
- *	number; in one word, so that no time goes with another's number
- * @working: helpers at work, which are not part of that
+ * struct ktask_others - number of runnable threads that are not helpers
+ * @seen: upper half: when the threads were counted; lower half: their number.
+ *	One word, so that the time always belongs to the number
+ * @working: helpers at work, which are not included in @seen
  */
 struct ktask_others {
 	atomic64_t		seen;
@@ -30,17 +30,16 @@ struct ktask_others {
 #ifdef CONFIG_CGROUP_KTASK
 
 /**
- * struct ktask_claim - who was refused a helper because a level had no room
- * @by: one of the level's children, or a loan of a task of its own. Only ever
- *	compared
- * @nr: helpers that it had
- * @at: when, in jiffies
- * @served_at: when a helper of somebody who has more last left for it, in
- *	jiffies
+ * struct ktask_claim - claim to a helper that was refused as a level is full
+ * @by: the claimant: a child of the level, or a loan of a task in the level
+ *	itself. Only compared, never dereferenced
+ * @nr: helpers that the claimant had
+ * @at: when the claim was made, in jiffies
+ * @served_at: when a helper of a sharer with more last left for it, in jiffies
  *
- * A hint, written by whoever is refused first and read by all who have helpers
- * below that level, without a lock: what does not fit together makes one
- * helper more or less change hands.
+ * A hint, accessed without a lock. The caller that is refused first writes it,
+ * and all helpers below the level read it. If the fields do not belong together,
+ * one helper more or less changes hands.
  */
 struct ktask_claim {
 	const void		*by;
@@ -51,17 +50,17 @@ struct ktask_claim {
 
 /**
  * struct ktask_group - helpers of a cgroup and its descendants
- * @others: its threads and those of its descendants
- * @use: cpu.ktask.max in the upper half, and in the lower half how many helpers
- *	are charged: those on loan, and one that is being looked for. In one word,
- *	so that no charge can go by a cap that was just replaced
- * @claim: who is next to have a helper
- * @peak: most helpers on loan at once
- * @capped: tasks that this or a descendant's cap refused a helper
- * @capped_local: tasks that this cap refused a helper
+ * @others: threads of the cgroup and its descendants
+ * @use: upper half: cpu.ktask.max; lower half: how many helpers are charged, on
+ *	loan or about to be lent. One word, so that no charge can use a cap that
+ *	has just been replaced
+ * @claim: the next claim to a helper
+ * @peak: largest number of helpers on loan at the same time
+ * @capped: tasks to which this cap or a descendant's cap refused a helper
+ * @capped_local: tasks to which this cap refused a helper
  * @events_file: cpu.ktask.events
  * @events_local_file: cpu.ktask.events.local
- * @stats: sums over ended tasks
+ * @stats: sums over tasks that have ended
  */
 struct ktask_group {
 	struct ktask_others	others;

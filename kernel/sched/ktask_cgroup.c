@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ktask caps: how many helpers a cgroup has on loan, and the files that say so
+ * ktask caps: how many helpers a cgroup may have on loan, and the control files
  *
- * Each helper on loan is charged to its caller's cgroup and to every one above
- * it; the root's cap are the helpers that there are, one per CPU. A cap and what
- * is charged to it are one atomic word. So a charge succeeds only below the cap
- * that holds at that moment, and once a write of cpu.ktask.max has returned no
- * helper begins a chunk by the old cap. A cap may be lowered below what is on loan:
- * then as many helpers as are too many leave at the end of their chunks.
+ * Each helper on loan is charged to its caller's cgroup and to every ancestor.
+ * The root's cap is what the pools may have: one helper per CPU. A cap and its
+ * charges are one atomic word. So a charge succeeds only below the cap that is
+ * valid at that moment, and after a write of cpu.ktask.max has returned, no
+ * helper starts a chunk under the old cap. A cap may be lowered below the number
+ * of helpers on loan: then as many helpers as are too many leave at the end of
+ * their chunks.
  *
- * Where a level has no room left, its children are to have the same number of
- * helpers each, or one more in turns; so are the children of those, and the
- * tasks of a cgroup itself. Whoever is refused a helper leaves a claim there and
- * at all levels below. Helpers of those who have more see it at the end of their
- * chunks and leave, and the room that this makes is the claimant's.
+ * If a level has no room left, each of its sharers gets the same number of
+ * helpers, or one more in turns. The sharers of a level are its children and the
+ * tasks in the level itself. A caller that is refused a helper makes a claim at
+ * this level and at all levels below. Helpers of sharers that have more see the
+ * claim at the end of their chunks and leave, and the claimant gets this room.
  *
- * The files belong to the cpu controller, whose bandwidth and weight helpers
- * use, as swap files belong to the memory controller.
+ * The files belong to the cpu controller, because helpers use its bandwidth and
+ * weight, just as swap files belong to the memory controller.
  */
 #include <linux/cgroup.h>
 #include <linux/mmu_context.h>
@@ -24,10 +25,10 @@
 
 #include "sched.h"
 
-/* A claim lapses unless repeated: callers do so before each of their chunks */
+/* When a claim expires; callers repeat it before each of their chunks */
 #define KTASK_CLAIM_MS		10
 
-/* How long a helper works before it makes way for somebody with one less */
+/* How long a helper works before it leaves for a sharer with one helper less */
 #define KTASK_TURN_MS		10
 
 static struct task_group *ktask_tg(struct cgroup_subsys_state *css)
@@ -45,7 +46,7 @@ static struct task_group *ktask_cset_tg(struct css_set *cset)
 	return ktask_tg(cset->subsys[cpu_cgrp_id]);
 }
 
-/* This level, if it has a cap: all have but the root. */
+/* This level if it has a cap of its own; NULL for the root */
 static struct task_group *ktask_capped(struct task_group *tg)
 {
 	return tg->parent ? tg : NULL;
@@ -78,7 +79,7 @@ static unsigned int ktask_charged(struct task_group *tg)
 }
 
 /**
- * ktask_group_init - initialise a new cgroup's share
+ * ktask_group_init - initialise ktask's data of a new cgroup
  * @kg: zeroed memory
  */
 void ktask_group_init(struct ktask_group *kg)
@@ -93,9 +94,9 @@ static unsigned int ktask_level_cap(struct task_group *tg, u64 use)
 }
 
 /**
- * struct ktask_sharer - one of those who share a level
- * @who: a child of it, or a loan of a task of its own
- * @nr: helpers that it has
+ * struct ktask_sharer - one of the sharers of a level
+ * @who: a child of the level, or a loan of a task in the level itself
+ * @nr: helpers that the sharer has
  */
 struct ktask_sharer {
 	const void	*who;
@@ -117,7 +118,7 @@ static bool ktask_claim_expired(unsigned long when)
 	return jiffies - when >= msecs_to_jiffies(KTASK_CLAIM_MS);
 }
 
-/* Is there a claim of somebody else's? */
+/* Is there a valid claim of another sharer? */
 static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
 	const void *by = READ_ONCE(claim->by);
@@ -127,8 +128,9 @@ static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer
 }
 
 /*
- * Be the one who leaves for a claim. If somebody else takes the room, which
- * only those may who have less than the claimant, another one leaves later.
+ * Returns true if the helper that asks is the one that leaves for a claim. Only
+ * a sharer that has less than the claimant can take the room instead; then
+ * another helper leaves later.
  */
 static bool ktask_claim_serve(struct ktask_claim *claim)
 {
@@ -138,7 +140,7 @@ static bool ktask_claim_serve(struct ktask_claim *claim)
 	       cmpxchg(&claim->served_at, last, jiffies) == last;
 }
 
-/* Claim the next room there is, unless somebody with no more has done so. */
+/* Claim the next room, unless a sharer with no more helpers has done so. */
 static void ktask_claim_make(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
 	if (ktask_claimed(claim, sharer) && READ_ONCE(claim->nr) <= sharer->nr)
@@ -172,7 +174,7 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 	return NR_KTASK_LIMITS;
 }
 
-/* There was room at every level: claim no more. */
+/* There was room at every level: end the claims of a loan. */
 static void ktask_claim_end(struct ktask_loan *loan, struct task_group *from)
 {
 	struct task_group *tg;
@@ -183,7 +185,7 @@ static void ktask_claim_end(struct ktask_loan *loan, struct task_group *from)
 			WRITE_ONCE(tg->ktask.claim.by, NULL);
 }
 
-/* There was no room at @full: claim it, here and wherever it is passed on. */
+/* There was no room at @full: make claims there and at all levels below. */
 static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 			       struct task_group *full)
 {
@@ -214,7 +216,7 @@ static void ktask_uncharge_levels(struct task_group *from,
 		ktask_uncharge_level(tg);
 }
 
-/* Tell whoever watches @over, or a cgroup above it, that its cap has bound. */
+/* Count a refusal by the cap of @over, and notify readers of its events. */
 static void ktask_cap_event(struct task_group *over)
 {
 	struct task_group *tg;
@@ -229,14 +231,14 @@ static void ktask_cap_event(struct task_group *over)
 }
 
 /**
- * ktask_cap_charge - count a helper about to be lent, if every level has room
- * @loan: what it is to be lent for; a cap's first refusal counts as an event
+ * ktask_cap_charge - charge a helper before it is lent, if every level has room
+ * @loan: the loan; the first refusal by a cap for a loan counts as an event
  * @cset: the caller's css_set
- * @limit: set to the limit that did not allow it
+ * @limit: set to the limit that refused, if any
  *
- * Whoever finds no helper then, or no CPU for it, calls ktask_cap_return().
+ * Pairs with ktask_cap_return(), also if then no helper or no CPU is found.
  *
- * Return: true if it was counted.
+ * Return: true if the helper was charged.
  */
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit)
@@ -246,7 +248,7 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 	for (tg = from; tg; child = tg, tg = tg->parent) {
 		struct ktask_sharer sharer = ktask_sharer(loan, child);
 
-		/* The child has this one already. */
+		/* This charge is already included in the child. */
 		if (child)
 			sharer.nr--;
 		*limit = ktask_charge_level(tg, &sharer);
@@ -273,8 +275,8 @@ static void ktask_level_update_peak(struct task_group *tg)
 }
 
 /**
- * ktask_cap_update_peak - a helper was found for a charge
- * @cset: the css_set that it is charged to
+ * ktask_cap_update_peak - update the peaks when a helper was found for a charge
+ * @cset: the css_set that the helper is charged to
  */
 void ktask_cap_update_peak(struct css_set *cset)
 {
@@ -286,12 +288,12 @@ void ktask_cap_update_peak(struct css_set *cset)
 }
 
 /**
- * ktask_cap_move - charge a helper to where its caller has moved, whatever caps say
- * @from: the css_set that it is charged to
+ * ktask_cap_move - move a helper's charge to a new css_set, regardless of caps
+ * @from: the css_set that the helper is charged to
  * @to: the css_set that the caller has now
- * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
+ * @over_cap: what ktask_cap_reclaim() returned for the helper, or NULL
  *
- * Return: @over_cap, or NULL if it was charged for that again.
+ * Return: @over_cap, or NULL if the helper has left that level.
  */
 struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 				  struct task_group *over_cap)
@@ -304,7 +306,7 @@ struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 		atomic64_inc(&tg->ktask.use);
 		ktask_level_update_peak(tg);
 	}
-	/* Where both are below, nothing changes. */
+	/* The common ancestors keep their charges. */
 	for (; old != tg; old = old->parent) {
 		if (old == over_cap)
 			over_cap = NULL;
@@ -315,9 +317,9 @@ struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 }
 
 /**
- * ktask_cap_return - stop counting a helper that has left, or was not found
- * @cset: the css_set that it was charged to
- * @over_cap: what ktask_cap_reclaim() returned for it, or NULL
+ * ktask_cap_return - uncharge a helper that has left, or that was not found
+ * @cset: the css_set that the helper was charged to
+ * @over_cap: the level that ktask_cap_reclaim() has uncharged already, or NULL
  */
 void ktask_cap_return(struct css_set *cset, struct task_group *over_cap)
 {
@@ -329,14 +331,14 @@ void ktask_cap_return(struct css_set *cset, struct task_group *over_cap)
 }
 
 /**
- * ktask_cap_reclaim - does a helper have to leave because a cap was lowered?
- * @cset: the css_set that it is charged to
+ * ktask_cap_reclaim - take back a helper's charge if a cap was lowered below it
+ * @cset: the css_set that the helper is charged to
  *
- * If so, its charge at that level is taken back here. More are charged there
- * than the cap allows, so this makes no room for another one; and as many
- * helpers leave as are too many at that level.
+ * The first level with more charges than its cap allows is uncharged here, and
+ * the helper has to leave. This makes no room for another helper, and only as
+ * many helpers leave as are too many at that level.
  *
- * Return: the level whose cap it leaves for, or NULL if it may stay.
+ * Return: the level whose cap the helper leaves for, or NULL if it may stay.
  */
 struct task_group *ktask_cap_reclaim(struct css_set *cset)
 {
@@ -353,12 +355,13 @@ struct task_group *ktask_cap_reclaim(struct css_set *cset)
 }
 
 /**
- * ktask_share_claimed - does a helper have to leave for somebody who has less?
- * @loan: what it works for
- * @cset: the css_set that it is charged to
- * @since: when it was lent, in jiffies
+ * ktask_share_claimed - does a helper have to leave for a sharer that has less?
+ * @loan: the loan that the helper works for
+ * @cset: the css_set that the helper is charged to
+ * @since: when the helper was lent, in jiffies
  *
- * Return: true if it has to, and then somebody counts on it.
+ * Return: true if the helper has to leave. The claim is then marked as served,
+ * so no other helper leaves for it in the next KTASK_CLAIM_MS.
  */
 bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
 			 unsigned long since)
@@ -380,10 +383,10 @@ bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
 }
 
 /**
- * ktask_budget_caps - narrow a budget by the caps and what is on loan
+ * ktask_budget_caps - narrow a budget by the caps, less the helpers on loan
  * @budget: the budget
  * @caller: the task
- * @own: helpers that it has on loan
+ * @own: helpers that @caller has on loan, which do not reduce the budget
  *
  * Context: any.
  */
@@ -402,8 +405,8 @@ void ktask_budget_caps(struct ktask_budget *budget, struct task_struct *caller,
 }
 
 /*
- * Narrow a budget by the caps, less what this cgroup uses. What others below
- * the same ancestor use is not for this cgroup to know.
+ * Narrow a budget by the caps, less the use of this cgroup. The use of other
+ * cgroups below the same ancestor must not be visible in this cgroup.
  */
 static void ktask_budget_own_caps(struct ktask_budget *budget,
 				  struct task_group *tg)
@@ -438,7 +441,7 @@ bool ktask_caps_allow(struct task_struct *caller)
 }
 
 /**
- * ktask_account - add what a task did to its caller's cgroup and all above
+ * ktask_account - add the statistics of a task to its cgroup and all ancestors
  * @caller: current
  * @stats: NR_KTASK_STATS numbers
  */
@@ -504,9 +507,9 @@ static s64 ktask_peak_read(struct cgroup_subsys_state *css, struct cftype *cft)
 }
 
 /*
- * The reader's name for a cgroup; all that lies above its root looks alike.
- * cgroup_path_ns() would take cgroup_mutex, whose holder may wait for readers
- * of this file to go.
+ * Show the path of a cgroup in the reader's namespace, or " ancestor" for any
+ * cgroup above the root of that namespace. cgroup_path_ns() would take
+ * cgroup_mutex, whose holder may wait until all readers of this file are done.
  */
 static void ktask_show_path(struct seq_file *sf, struct cgroup *cgrp)
 {
@@ -532,7 +535,7 @@ static int ktask_effective_show(struct seq_file *sf, void *v)
 	};
 	const struct cpumask *cpus;
 
-	/* The levels above stay: this cgroup holds references on them. */
+	/* The ancestors stay: this cgroup holds references on them. */
 	scoped_guard(rcu) {
 		ktask_budget_own_caps(&budget, tg);
 		cpus = ktask_cgroup_cpus(tg->css.cgroup);

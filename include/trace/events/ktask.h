@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ktask's tracepoints: the life of a task, from which tools/ktask/ktask-timeline
- * draws a picture
+ * ktask's tracepoints: the events of a task, which tools/ktask/ktask-timeline
+ * draws as a picture
  *
- * Every event names the caller and its cgroup, so that the events of one task
- * can be told from those of others: a caller has one task at a time. limit is
- * the limit that binds; room is what a budget allows, helpers already on loan
- * included.
+ * Every event has the caller and its cgroup, which identify the task: a caller
+ * has one task at a time. limit is the limit that binds. room is the number of
+ * helpers that the budget allows, including helpers already on loan.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ktask
@@ -82,7 +81,7 @@ TRACE_EVENT(ktask_end,
 		  __get_str(limit))
 );
 
-/* A thread, the caller or a helper, is done with a chunk. */
+/* A thread, the caller or a helper, has done a chunk. */
 TRACE_EVENT(ktask_chunk,
 
 	TP_PROTO(pid_t caller, u64 cgroup, pid_t thread, unsigned long start,
@@ -121,7 +120,7 @@ TRACE_EVENT(ktask_chunk,
 		  __entry->on_loan, __entry->room, __get_str(limit))
 );
 
-/* The caller wanted one more helper, and a limit did not allow it. */
+/* A limit did not allow the caller one more helper. */
 TRACE_EVENT(ktask_refuse,
 
 	TP_PROTO(pid_t caller, u64 cgroup, int on_loan, const char *limit),
@@ -173,8 +172,8 @@ TRACE_EVENT(ktask_lend,
 );
 
 /*
- * A helper is sent home: by a limit that does not allow it any more, at the
- * end of its chunk; or by the task's end, before it has started.
+ * A helper has to leave: at the end of its chunk, because a limit does not
+ * allow it any more; or before it has started, because the task ends.
  */
 TRACE_EVENT(ktask_cancel,
 
@@ -201,7 +200,7 @@ TRACE_EVENT(ktask_cancel,
 		  __get_str(limit))
 );
 
-/* A helper has left the caller's cgroups. */
+/* A helper is no longer charged to the caller's cgroups and leaves its loan. */
 TRACE_EVENT(ktask_return,
 
 	TP_PROTO(pid_t caller, u64 cgroup, pid_t helper, int on_loan, u64 ns),
@@ -230,8 +229,8 @@ TRACE_EVENT(ktask_return,
 );
 
 /*
- * The caller waits for a helper, and lends it its own priority: prio as in
- * /proc/<pid>/stat, less than 100 for real-time callers.
+ * The caller waits for a helper and lends the helper its own priority. prio is
+ * as in /proc/<pid>/sched: less than 100 for real-time callers.
  */
 TRACE_EVENT(ktask_renice,
 
@@ -258,7 +257,7 @@ TRACE_EVENT(ktask_renice,
 		  __entry->prio)
 );
 
-/* A helper that waits for its CPU goes on where its caller waits for it. */
+/* A helper that waited for its CPU was migrated to the CPU of its caller. */
 TRACE_EVENT(ktask_migrate,
 
 	TP_PROTO(pid_t caller, u64 cgroup, pid_t helper),
