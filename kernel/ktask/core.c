@@ -344,7 +344,7 @@ static void ktask_chunk_done(struct ktask_worker *worker)
 
 	atomic_long_inc(&job->chunks);
 	ktask_trace_chunk(&job->loan, chunk, used.since);
-	if (ktask_chunk_tells(READ_ONCE(job->chunk), chunk->units, ns))
+	if (ktask_chunk_is_representative(READ_ONCE(job->chunk), chunk->units, ns))
 		WRITE_ONCE(job->chunk, ktask_chunk_adapt(chunk->units, ns,
 							 job->min_chunk,
 							 job->max_chunk));
@@ -377,7 +377,7 @@ static bool ktask_lent_all(struct ktask_job *job)
 	unsigned int in_all = job->ctl->kc_max_helpers;
 
 	return in_all && job->loan.stats[KTASK_STAT_HELPERS] >=
-			 (u64)in_all + READ_ONCE(job->loan.sent_away);
+			 (u64)in_all + READ_ONCE(job->loan.nr_left_for_gain);
 }
 
 /* How many helpers is the rest of a task worth? */

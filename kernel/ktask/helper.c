@@ -197,9 +197,9 @@ struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
 	cset = helper->cset;
 	WRITE_ONCE(helper->cset, NULL);
 	if (helper->working)
-		ktask_count_working(cset, -1);
+		ktask_account_working(cset, -1);
 	helper->working = false;
-	ktask_cap_return(cset, helper->over_cap);
+	ktask_cap_uncharge(cset, helper->over_cap);
 	return cset;
 }
 
@@ -258,8 +258,8 @@ bool ktask_helper_follow(struct ktask_helper *helper,
 		helper->over_cap = ktask_cap_move(helper->cset, cset,
 						  helper->over_cap);
 		if (helper->working) {
-			ktask_count_working(cset, 1);
-			ktask_count_working(helper->cset, -1);
+			ktask_account_working(cset, 1);
+			ktask_account_working(helper->cset, -1);
 		}
 		ktask_sched_enter(helper->task, cset);
 		swap(helper->cset, cset);
@@ -350,7 +350,7 @@ static void ktask_context_attach(struct ktask_context *old,
 						   PF_MEMALLOC_PIN));
 	scoped_guard(raw_spinlock, &helper->lock) {
 		helper->working = true;
-		ktask_count_working(helper->cset, 1);
+		ktask_account_working(helper->cset, 1);
 		helper->attached = helper->cset;
 		ktask_cset_hold(helper->attached);
 	}

@@ -37,7 +37,7 @@ enum ktask_helper_state {
  *	ktask_helper_follow() changes when the caller moves to another cgroup
  * @cset: the caller's css_set; NULL when the helper is no longer charged
  * @attached: value of @cset when the helper attached the caller's memcg
- * @working: the helper is counted by ktask_count_working()
+ * @working: the helper is counted by ktask_account_working()
  * @cpus: the CPUs of the caller that the helper was placed on
  * @lent_at: when the helper was lent, in jiffies
  * @leaving: the helper is no longer counted in &ktask_loan.staying
@@ -68,7 +68,7 @@ struct ktask_helper {
 /* pool.c */
 struct ktask_helper *ktask_pool_take(int nid);
 void ktask_pool_put(struct ktask_helper *helper);
-void ktask_pool_missed(int nid, unsigned int nr);
+void ktask_pool_request(int nid, unsigned int nr);
 
 /* loan.c */
 void ktask_loan_detach(struct ktask_loan *loan);

@@ -142,6 +142,23 @@ struct ktask_faults {
 };
 
 /**
+ * struct ktask_number - how many helpers a caller may have, by all but the caps
+ * @allowed: lower half: how many helpers the caller may have; upper half: the
+ *	limit that binds. The caller and each helper may renew it
+ * @made_at: when the last renewal of @allowed began, in nanoseconds of
+ *	local_clock(), or 0
+ * @age: how long after @made_at nobody renews @allowed, in nanoseconds
+ * @busy_since: since when more threads could run than the limits have CPUs, in
+ *	nanoseconds of local_clock(); 0 if there are CPUs enough
+ */
+struct ktask_number {
+	atomic64_t		allowed;
+	atomic64_t		made_at;
+	s64			age;
+	s64			busy_since;
+};
+
+/**
  * struct ktask_loan - the helpers of a caller, and what they use of it
  * @caller: the task that the helpers work for
  * @mm: address space that the helpers use, or NULL
@@ -152,18 +169,12 @@ struct ktask_faults {
  * @staying: helpers on loan, less those that leave because there are too many.
  *	A helper compares and decrements this in one atomic step, so that only as
  *	many leave as are too many
- * @allowed: lower half: how many helpers the caller may have; upper half: the
- *	limit that binds. The caller and each helper may renew it
- * @made_at: when the last renewal of @allowed began, in nanoseconds of
- *	local_clock(), or 0
- * @age: how long after @made_at nobody renews @allowed, in nanoseconds
- * @busy_since: since when more threads could run than the limits have CPUs, in
- *	nanoseconds of local_clock(); 0 if there are CPUs enough
+ * @number: how many helpers the caller may have
  * @max_helpers: more helpers do not make the task faster; written by the caller
- * @sent_away: helpers that have left because of @max_helpers
+ * @nr_left_for_gain: helpers that have left because of @max_helpers
  * @killable: helpers are killed with the caller; set after ktask_loan_init()
  * @killed: the helpers were killed; used by the caller only
- * @lock: protects @helpers, @waits_for, @sent_away, @stats and @faults
+ * @lock: protects @helpers, @waits_for, @nr_left_for_gain, @stats and @faults
  * @helpers: helpers on loan, in the order in which they were lent
  * @waits_for: the helper that the caller sleeps for, or NULL
  * @refused: bit mask of limits that refused a helper; used by the caller only
@@ -184,12 +195,9 @@ struct ktask_loan {
 	void			*job;
 	atomic_t		nr;
 	atomic_t		staying;
-	atomic64_t		allowed;
-	atomic64_t		made_at;
-	s64			age;
-	s64			busy_since;
+	struct ktask_number	number;
 	unsigned int		max_helpers;
-	unsigned int		sent_away;
+	unsigned int		nr_left_for_gain;
 	bool			killable;
 	bool			killed;
 	spinlock_t		lock;	/* see above */
@@ -240,7 +248,7 @@ bool ktask_sched_shares_cpu(unsigned int nr_helpers);
 bool ktask_sched_has_cpu(struct task_struct *helper);
 void ktask_sched_enter(struct task_struct *helper, struct css_set *cset);
 void ktask_sched_leave(struct task_struct *helper);
-void ktask_count_working(struct css_set *cset, int nr);
+void ktask_account_working(struct css_set *cset, int nr);
 
 /* ../sched/core.c */
 void ktask_sched_move_current(int cpu);
@@ -252,9 +260,9 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 				  struct task_group *over_cap);
 void ktask_cap_update_peak(struct css_set *cset);
-void ktask_cap_return(struct css_set *cset, struct task_group *over_cap);
+void ktask_cap_uncharge(struct css_set *cset, struct task_group *over_cap);
 struct task_group *ktask_cap_reclaim(struct css_set *cset);
-bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
+bool ktask_share_reclaim(struct ktask_loan *loan, struct css_set *cset,
 			 unsigned long since);
 bool ktask_caps_allow(struct task_struct *caller);
 void ktask_budget_caps(struct ktask_budget *budget, struct task_struct *caller,
@@ -279,7 +287,7 @@ static inline void ktask_cap_update_peak(struct css_set *cset)
 {
 }
 
-static inline void ktask_cap_return(struct css_set *cset,
+static inline void ktask_cap_uncharge(struct css_set *cset,
 				    struct task_group *over_cap)
 {
 }
@@ -289,7 +297,7 @@ static inline struct task_group *ktask_cap_reclaim(struct css_set *cset)
 	return NULL;
 }
 
-static inline bool ktask_share_claimed(struct ktask_loan *loan,
+static inline bool ktask_share_reclaim(struct ktask_loan *loan,
 				       struct css_set *cset,
 				       unsigned long since)
 {

@@ -2017,14 +2017,14 @@ static void test_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.loan.refused, BIT(KTASK_LIMIT_TASK));
 
 	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
-	atomic64_set(&w.loan.made_at, 0);
+	atomic64_set(&w.loan.number.made_at, 0);
 	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
 	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_CPUS));
 	set_cpus_allowed_ptr(current, saved);
 
 	/* As if there were room, whatever else runs. */
-	atomic64_set(&w.loan.made_at, S64_MAX);
-	atomic64_set(&w.loan.allowed, (u64)KTASK_LIMIT_CPUS << 32 | 5);
+	atomic64_set(&w.loan.number.made_at, S64_MAX);
+	atomic64_set(&w.loan.number.allowed, (u64)KTASK_LIMIT_CPUS << 32 | 5);
 	w.loan.max_helpers = 0;
 	KUNIT_EXPECT_FALSE(test, ktask_loan_extend(&w.loan, 1, NUMA_NO_NODE));
 	KUNIT_EXPECT_TRUE(test, w.loan.refused & BIT(KTASK_LIMIT_GAIN));
@@ -2086,21 +2086,21 @@ static void test_number(struct kunit *test)
 	ktask_loan_budget(&w.loan, &budget, 0);
 	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
 	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_TASK);
-	made_at = atomic64_read(&w.loan.made_at);
+	made_at = atomic64_read(&w.loan.number.made_at);
 	KUNIT_EXPECT_NE(test, made_at, 0);
 
 	/* As if that were just now, whoever runs meanwhile */
-	atomic64_set(&w.loan.made_at, S64_MAX);
+	atomic64_set(&w.loan.number.made_at, S64_MAX);
 	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
-	atomic64_set(&w.loan.allowed, (u64)KTASK_LIMIT_QUOTA << 32 | 5);
+	atomic64_set(&w.loan.number.allowed, (u64)KTASK_LIMIT_QUOTA << 32 | 5);
 	ktask_loan_budget(&w.loan, &budget, INT_MAX);
 	KUNIT_EXPECT_EQ(test, budget.helpers, 5);
 	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_QUOTA);
 
-	atomic64_set(&w.loan.made_at, made_at - NSEC_PER_SEC);
+	atomic64_set(&w.loan.number.made_at, made_at - NSEC_PER_SEC);
 	ktask_loan_budget(&w.loan, &budget, INT_MAX);
 	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
-	KUNIT_EXPECT_GT(test, atomic64_read(&w.loan.made_at),
+	KUNIT_EXPECT_GT(test, atomic64_read(&w.loan.number.made_at),
 			made_at - NSEC_PER_SEC);
 	set_cpus_allowed_ptr(current, saved);
 	free_cpumask_var(saved);

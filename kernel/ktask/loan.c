@@ -90,8 +90,8 @@ static void ktask_loan_set_age(struct ktask_loan *loan, bool alone)
 	s64 age = ktask_loan_min_age();
 
 	if (alone)
-		age = max(age, min(2 * READ_ONCE(loan->age), (s64)TICK_NSEC));
-	WRITE_ONCE(loan->age, age);
+		age = max(age, min(2 * READ_ONCE(loan->number.age), (s64)TICK_NSEC));
+	WRITE_ONCE(loan->number.age, age);
 }
 
 /*
@@ -102,16 +102,16 @@ static unsigned int ktask_loan_room(struct ktask_loan *loan, unsigned int own,
 				    s64 now)
 {
 	int spare = ktask_spare_cpus(loan->caller);
-	s64 since = READ_ONCE(loan->busy_since);
+	s64 since = READ_ONCE(loan->number.busy_since);
 
 	if (ktask_eager())
 		return INT_MAX;
 	if (spare >= 0) {
-		WRITE_ONCE(loan->busy_since, 0);
+		WRITE_ONCE(loan->number.busy_since, 0);
 		return own + spare;
 	}
 	if (!since)
-		WRITE_ONCE(loan->busy_since, now);
+		WRITE_ONCE(loan->number.busy_since, now);
 	if (!since || now - since < (s64)KTASK_CHUNK_NS)
 		return own;
 	/* Remove one at a time: other callers of the cgroup do the same. */
@@ -123,15 +123,16 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 {
 	/* Not staying: a helper that leaves still uses a CPU and the quota. */
 	unsigned int own = atomic_read(&loan->nr);
-	s64 allowed = atomic64_read(&loan->allowed);
-	s64 made_at = atomic64_read(&loan->made_at);
+	struct ktask_number *number = &loan->number;
+	s64 allowed = atomic64_read(&number->allowed);
+	s64 made_at = atomic64_read(&number->made_at);
 	s64 now = local_clock();
 	struct ktask_budget budget;
 
 	/* Signed: the clocks of two CPUs may differ slightly. */
-	if (made_at && now - made_at < READ_ONCE(loan->age))
+	if (made_at && now - made_at < READ_ONCE(number->age))
 		return;
-	if (!atomic64_try_cmpxchg(&loan->made_at, &made_at, now))
+	if (!atomic64_try_cmpxchg(&number->made_at, &made_at, now))
 		return;
 
 	ktask_budget_make(&budget, loan->caller, own);
@@ -143,8 +144,8 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 			   budget.limit != KTASK_LIMIT_QUOTA);
 
 	/* Drop a result that is out of date by now: another renewal follows. */
-	if (atomic64_read(&loan->made_at) == now && atomic_read(&loan->nr) == own)
-		atomic64_try_cmpxchg(&loan->allowed, &allowed,
+	if (atomic64_read(&number->made_at) == now && atomic_read(&loan->nr) == own)
+		atomic64_try_cmpxchg(&number->allowed, &allowed,
 				     (u64)budget.limit << 32 | budget.helpers);
 }
 
@@ -167,7 +168,7 @@ void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
 		.limit = KTASK_LIMIT_TASK,
 	};
 	ktask_loan_renew(loan);
-	allowed = atomic64_read(&loan->allowed);
+	allowed = atomic64_read(&loan->number.allowed);
 	ktask_budget_narrow(budget, lower_32_bits(allowed),
 			    upper_32_bits(allowed), NULL);
 	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
@@ -183,7 +184,7 @@ static struct ktask_helper *ktask_loan_find(struct ktask_loan *loan, int nid,
 	struct ktask_helper *helper = ktask_pool_take(near);
 
 	if (!helper) {
-		ktask_pool_missed(near, missing);
+		ktask_pool_request(near, missing);
 		*limit = KTASK_LIMIT_POOL;
 		return NULL;
 	}
@@ -337,7 +338,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	ktask_pool_put(helper);
 	limit = KTASK_LIMIT_MOVED;
 uncharge:
-	ktask_cap_return(cset, NULL);
+	ktask_cap_uncharge(cset, NULL);
 put_cset:
 	ktask_cset_put(cset);
 	return ktask_loan_refused(loan, limit);
@@ -445,7 +446,7 @@ static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 	if (ktask_over_budget(helper, &limit))
 		return limit;
 	guard(raw_spinlock)(&helper->lock);
-	if (ktask_share_claimed(loan, helper->cset, helper->lent_at))
+	if (ktask_share_reclaim(loan, helper->cset, helper->lent_at))
 		return KTASK_LIMIT_SHARE;
 	return NR_KTASK_LIMITS;
 }
@@ -475,7 +476,7 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 	guard(spinlock)(&loan->lock);
 	loan->stats[KTASK_STAT_CANCELLED]++;
 	if (limit == KTASK_LIMIT_GAIN)
-		WRITE_ONCE(loan->sent_away, loan->sent_away + 1);
+		WRITE_ONCE(loan->nr_left_for_gain, loan->nr_left_for_gain + 1);
 	return false;
 }
 

@@ -35,7 +35,7 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 }
 
 /**
- * ktask_chunk_tells - does the cost of a chunk show how large chunks should be?
+ * ktask_chunk_is_representative - does the cost of a chunk show how large chunks should be?
  * @chunk: units of a full chunk
  * @units: units of the chunk just done
  * @ns: cost of the chunk just done, in nanoseconds
@@ -46,7 +46,7 @@ size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
  *
  * Return: true if it does.
  */
-bool ktask_chunk_tells(size_t chunk, size_t units, u64 ns)
+bool ktask_chunk_is_representative(size_t chunk, size_t units, u64 ns)
 {
 	return units >= chunk || ns > KTASK_CHUNK_NS;
 }

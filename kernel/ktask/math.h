@@ -42,7 +42,7 @@ struct ktask_runtime {
 
 size_t ktask_chunk_size(size_t left, size_t chunk, size_t min_chunk,
 			unsigned int threads);
-bool ktask_chunk_tells(size_t chunk, size_t units, u64 ns);
+bool ktask_chunk_is_representative(size_t chunk, size_t units, u64 ns);
 size_t ktask_chunk_adapt(size_t units, u64 ns, size_t min_chunk,
 			 size_t max_chunk);
 unsigned int ktask_helpers_for_size(size_t left, size_t min_chunk);

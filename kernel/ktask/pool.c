@@ -162,7 +162,7 @@ static unsigned int ktask_pool_missed_by(struct ktask_pool *pool, unsigned int n
 }
 
 /**
- * ktask_pool_missed - let pools grow, the nearest first
+ * ktask_pool_request - let pools grow, the nearest first
  * @nid: the node to begin with
  * @nr: helpers that a caller was allowed, but did not find
  *
@@ -171,7 +171,7 @@ static unsigned int ktask_pool_missed_by(struct ktask_pool *pool, unsigned int n
  *
  * Context: any except hard interrupts.
  */
-void ktask_pool_missed(int nid, unsigned int nr)
+void ktask_pool_request(int nid, unsigned int nr)
 {
 	nodemask_t seen = NODE_MASK_NONE;
 	struct ktask_pool *pool;

@@ -126,7 +126,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 	while (!list_empty(&loan->helpers)) {
 		if (!cset) {
 			cset = ktask_cset_get(current);
-			ktask_count_working(cset, -1);
+			ktask_account_working(cset, -1);
 		}
 		ktask_loan_kill(loan);
 		ktask_loan_wait_for(loan, list_first_entry(&loan->helpers,
@@ -136,7 +136,7 @@ void ktask_loan_settle(struct ktask_loan *loan)
 	spin_unlock(&loan->lock);
 	ktask_loan_detach(loan);
 	if (cset) {
-		ktask_count_working(cset, 1);
+		ktask_account_working(cset, 1);
 		ktask_cset_put(cset);
 	}
 	ktask_account_faults(&loan->faults);

@@ -225,14 +225,14 @@ static unsigned int ktask_runnable_on(struct task_group *tg, int cpu)
 }
 
 /**
- * ktask_count_working - count a helper that starts to work, or one that ends
+ * ktask_account_working - count a helper that starts to work, or one that ends
  * @cset: the caller's css_set; a reference is held
  * @nr: 1 or -1
  *
  * A caller that sleeps until its helpers have ended will soon run again. It
  * removes one helper while it sleeps, so that ktask_others() still counts it.
  */
-void ktask_count_working(struct css_set *cset, int nr)
+void ktask_account_working(struct css_set *cset, int nr)
 {
 #ifdef CONFIG_CGROUP_SCHED
 	struct task_group *tg;

@@ -31,7 +31,7 @@ struct ktask_others {
 
 /**
  * struct ktask_claim - claim to a helper that was refused as a level is full
- * @by: the claimant: a child of the level, or a loan of a task in the level
+ * @claimant: a child of the level, or a loan of a task in the level
  *	itself. Only compared, never dereferenced
  * @nr: helpers that the claimant had
  * @at: when the claim was made, in jiffies
@@ -42,7 +42,7 @@ struct ktask_others {
  * one helper more or less changes hands.
  */
 struct ktask_claim {
-	const void		*by;
+	const void		*claimant;
 	int			nr;
 	unsigned long		at;
 	unsigned long		served_at;

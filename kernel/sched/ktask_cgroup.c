@@ -95,11 +95,11 @@ static unsigned int ktask_level_cap(struct task_group *tg, u64 use)
 
 /**
  * struct ktask_sharer - one of the sharers of a level
- * @who: a child of the level, or a loan of a task in the level itself
+ * @id: a child of the level, or a loan of a task in the level itself
  * @nr: helpers that the sharer has
  */
 struct ktask_sharer {
-	const void	*who;
+	const void	*id;
 	int		nr;
 };
 
@@ -121,9 +121,9 @@ static bool ktask_claim_expired(unsigned long when)
 /* Is there a valid claim of another sharer? */
 static bool ktask_claimed(struct ktask_claim *claim, struct ktask_sharer *sharer)
 {
-	const void *by = READ_ONCE(claim->by);
+	const void *claimant = READ_ONCE(claim->claimant);
 
-	return by && by != sharer->who &&
+	return claimant && claimant != sharer->id &&
 	       !ktask_claim_expired(READ_ONCE(claim->at));
 }
 
@@ -146,8 +146,8 @@ static void ktask_claim_make(struct ktask_claim *claim, struct ktask_sharer *sha
 	if (ktask_claimed(claim, sharer) && READ_ONCE(claim->nr) <= sharer->nr)
 		return;
 
-	if (READ_ONCE(claim->by) != sharer->who) {
-		WRITE_ONCE(claim->by, sharer->who);
+	if (READ_ONCE(claim->claimant) != sharer->id) {
+		WRITE_ONCE(claim->claimant, sharer->id);
 		WRITE_ONCE(claim->served_at,
 			   jiffies - msecs_to_jiffies(KTASK_CLAIM_MS));
 	}
@@ -178,11 +178,11 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 static void ktask_claim_end(struct ktask_loan *loan, struct task_group *from)
 {
 	struct task_group *tg;
-	const void *who = loan;
+	const void *id = loan;
 
-	for (tg = from; tg; who = tg, tg = tg->parent)
-		if (READ_ONCE(tg->ktask.claim.by) == who)
-			WRITE_ONCE(tg->ktask.claim.by, NULL);
+	for (tg = from; tg; id = tg, tg = tg->parent)
+		if (READ_ONCE(tg->ktask.claim.claimant) == id)
+			WRITE_ONCE(tg->ktask.claim.claimant, NULL);
 }
 
 /* There was no room at @full: make claims there and at all levels below. */
@@ -236,7 +236,7 @@ static void ktask_cap_event(struct task_group *over)
  * @cset: the caller's css_set
  * @limit: set to the limit that refused, if any
  *
- * Pairs with ktask_cap_return(), also if then no helper or no CPU is found.
+ * Pairs with ktask_cap_uncharge(), also if then no helper or no CPU is found.
  *
  * Return: true if the helper was charged.
  */
@@ -317,11 +317,11 @@ struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 }
 
 /**
- * ktask_cap_return - uncharge a helper that has left, or that was not found
+ * ktask_cap_uncharge - uncharge a helper that has left, or that was not found
  * @cset: the css_set that the helper was charged to
  * @over_cap: the level that ktask_cap_reclaim() has uncharged already, or NULL
  */
-void ktask_cap_return(struct css_set *cset, struct task_group *over_cap)
+void ktask_cap_uncharge(struct css_set *cset, struct task_group *over_cap)
 {
 	struct task_group *tg;
 
@@ -355,7 +355,7 @@ struct task_group *ktask_cap_reclaim(struct css_set *cset)
 }
 
 /**
- * ktask_share_claimed - does a helper have to leave for a sharer that has less?
+ * ktask_share_reclaim - does a helper have to leave for a sharer that has less?
  * @loan: the loan that the helper works for
  * @cset: the css_set that the helper is charged to
  * @since: when the helper was lent, in jiffies
@@ -363,7 +363,7 @@ struct task_group *ktask_cap_reclaim(struct css_set *cset)
  * Return: true if the helper has to leave. The claim is then marked as served,
  * so no other helper leaves for it in the next KTASK_CLAIM_MS.
  */
-bool ktask_share_claimed(struct ktask_loan *loan, struct css_set *cset,
+bool ktask_share_reclaim(struct ktask_loan *loan, struct css_set *cset,
 			 unsigned long since)
 {
 	bool turn = time_after_eq(jiffies,

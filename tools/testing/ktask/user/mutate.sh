@@ -71,7 +71,7 @@ gain_mutants=(
 	's|(quarters + 3) / 4|(quarters + 2) / 4|'
 	's|max((quarters + 3) / 4, (u64)1) - 1|max((quarters + 3) / 4, (u64)1)|'
 	's|if (helpers <= gain->max_helpers / 2)|if (helpers \&\& 0)|'
-	'/_gain_lift(struct/,/^}/s|gain->max_helpers = gain->trusted;||'
+	'/_gain_resume(struct/,/^}/s|gain->max_helpers = gain->trusted;||'
 	'/_gain_grow(struct/,/^}/s|gain->max_helpers = gain->trusted;||'
 	's|GAIN_FIRST\t3|GAIN_FIRST\t63|'
 	's|GAIN_FACTOR\t4|GAIN_FACTOR\t1|'

@@ -103,10 +103,10 @@ static void chunk_size_monotonous(void)
 
 static void chunk_tells(void)
 {
-	check(ktask_chunk_tells(100, 100, 1), "a whole one");
-	check(ktask_chunk_tells(100, 101, 1), "more than a whole one");
-	check(!ktask_chunk_tells(100, 99, KTASK_CHUNK_NS), "cut short");
-	check(ktask_chunk_tells(100, 99, KTASK_CHUNK_NS + 1), "short but dear");
+	check(ktask_chunk_is_representative(100, 100, 1), "a whole one");
+	check(ktask_chunk_is_representative(100, 101, 1), "more than a whole one");
+	check(!ktask_chunk_is_representative(100, 99, KTASK_CHUNK_NS), "cut short");
+	check(ktask_chunk_is_representative(100, 99, KTASK_CHUNK_NS + 1), "short but dear");
 }
 
 static void chunk_adapt_bounds(void)

@@ -80,7 +80,7 @@ static void sim_run(struct sim *sim)
 		u64 ns = max(units * sim->unit_ns, 1ULL);
 
 		*clock += ns;
-		if (ktask_chunk_tells(sim->chunk, units, ns))
+		if (ktask_chunk_is_representative(sim->chunk, units, ns))
 			sim->chunk = ktask_chunk_adapt(units, ns, sim->min_chunk,
 						       sim->max_chunk);
 	}
