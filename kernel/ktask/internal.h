@@ -41,7 +41,7 @@ enum ktask_limit {
 	KTASK_LIMIT_QUOTA,	/* the rest of cpu.max in this period */
 	KTASK_LIMIT_CAP,	/* cpu.ktask.max of a level */
 	KTASK_LIMIT_SYSTEM,	/* debug.ktask_max_threads */
-	KTASK_LIMIT_CLASS,	/* the caller is not fair or has a cookie, or a BPF scheduler runs */
+	KTASK_LIMIT_CLASS,	/* caller not fair, or with a cookie; BPF scheduler */
 	KTASK_LIMIT_BUSY,	/* other threads use the CPUs of these limits */
 	KTASK_LIMIT_SHARE,	/* the share of others in a cap or in the pool */
 	KTASK_LIMIT_POOL,	/* no idle helper is left */
@@ -288,7 +288,7 @@ static inline void ktask_cap_update_peak(struct css_set *cset)
 }
 
 static inline void ktask_cap_uncharge(struct css_set *cset,
-				    struct task_group *over_cap)
+				      struct task_group *over_cap)
 {
 }
 
