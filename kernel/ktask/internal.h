@@ -257,6 +257,7 @@ void ktask_sched_move_current(int cpu);
 #ifdef CONFIG_CGROUP_KTASK
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
+void ktask_claim_end(struct ktask_loan *loan, struct css_set *cset);
 struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
 				  struct task_group *over_cap);
 void ktask_cap_update_peak(struct css_set *cset);
@@ -274,6 +275,11 @@ static inline bool ktask_cap_charge(struct ktask_loan *loan,
 				    enum ktask_limit *limit)
 {
 	return true;
+}
+
+static inline void ktask_claim_end(struct ktask_loan *loan,
+				   struct css_set *cset)
+{
 }
 
 static inline struct task_group *ktask_cap_move(struct css_set *from,

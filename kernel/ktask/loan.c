@@ -231,6 +231,9 @@ static struct task_struct *ktask_loan_move_one(struct task_struct *caller)
 	if (!caller->ktask_loan)
 		return NULL;
 
+	/* The limits of the previous cgroup hold no more. */
+	atomic64_set(&caller->ktask_loan->number.made_at, 0);
+
 	guard(spinlock)(&caller->ktask_loan->lock);
 	list_for_each_entry(helper, &caller->ktask_loan->helpers, node)
 		if (ktask_helper_follow(helper, caller))
@@ -332,6 +335,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	helper = ktask_loan_find(loan, nid, budget.helpers - nr, &limit);
 	if (!helper)
 		goto uncharge;
+	ktask_claim_end(loan, cset);
 	if (ktask_loan_add(loan, helper, cset, nid))
 		return true;
 

@@ -174,17 +174,6 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 	return NR_KTASK_LIMITS;
 }
 
-/* There was room at every level: end the claims of a loan. */
-static void ktask_claim_end(struct ktask_loan *loan, struct task_group *from)
-{
-	struct task_group *tg;
-	const void *id = loan;
-
-	for (tg = from; tg; id = tg, tg = tg->parent)
-		if (READ_ONCE(tg->ktask.claim.claimant) == id)
-			WRITE_ONCE(tg->ktask.claim.claimant, NULL);
-}
-
 /* There was no room at @full: make claims there and at all levels below. */
 static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 			       struct task_group *full)
@@ -261,8 +250,22 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 			ktask_cap_event(tg);
 		return false;
 	}
-	ktask_claim_end(loan, from);
 	return true;
+}
+
+/**
+ * ktask_claim_end - end the claims of a loan that was charged, and has a helper
+ * @loan: the loan
+ * @cset: the caller's css_set
+ */
+void ktask_claim_end(struct ktask_loan *loan, struct css_set *cset)
+{
+	const void *id = loan;
+	struct task_group *tg;
+
+	for (tg = ktask_cset_tg(cset); tg; id = tg, tg = tg->parent)
+		if (READ_ONCE(tg->ktask.claim.claimant) == id)
+			WRITE_ONCE(tg->ktask.claim.claimant, NULL);
 }
 
 static void ktask_level_update_peak(struct task_group *tg)
