@@ -6,13 +6,14 @@
 # with nothing else to do.
 #
 # PARTS='speed small quota map' REPS=10 CASES='exit/pages/1024 ...': what to
-# measure; there are also harm, executed, ends, preemptoff, live, window, saturated,
+# measure; there are also harm, executed, ends, longest, live, window, saturated,
 # bystander and waits. HARMS='exit/swapped/512/zram ...': cases of harm. MAPS=
 # 'type1/pages/fresh/1024 ...': cases of map. KINDS='cpu.max ...': which limits
 # live moves. PERCENTS='50 100 150': cpu.max of quota and bystander. PERIOD=100000:
 # microseconds of a period of cpu.max, for quota. CPUS=2: virtual CPUs of live, ends,
-# preemptoff and waits. CLOCK=instructions: not time but instructions, of the parts for
-# which that means something. RESULTS=: where to. KERNEL=, STOCK=: a vmlinux instead
+# longest and waits. CLOCK=instructions: not time but instructions, of the parts for
+# which that means something. FROM='function ...' UNTIL='function ...': where the
+# sections of longest begin and end. RESULTS=: where to. KERNEL=, STOCK=: a vmlinux instead
 # of building.
 
 . "$(dirname "$0")/../lib.sh"
@@ -24,10 +25,11 @@ results=${RESULTS:-$(kt_home)/bench/$(date +%Y%m%d-%H%M%S)}
 percents=${PERCENTS:-50 100 150}
 period=$(positive PERIOD "${PERIOD:-100000}")
 cpus=$(positive CPUS "${CPUS:-2}")
+from=${FROM:-} until=${UNTIL:-}
 clock=${CLOCK:-host}
 case $clock in
 host)
-	known='speed harm small quota executed ends preemptoff map live window saturated bystander waits'
+	known='speed harm small quota executed ends longest map live window saturated bystander waits'
 	parts=${PARTS:-speed small quota map}
 	;;
 instructions)
@@ -158,19 +160,26 @@ part_ends()
 	rm -f "$results"/ends.counts
 }
 
-# Of a kernel that can be preempted, and says when.
-part_preemptoff()
+# Unless told otherwise, of a kernel that can be preempted, and says when.
+part_longest()
 {
-	local kernel edges
+	local kernel=$kernel edges='' function
 
-	kernel=${KERNEL:-$("$KT_DIR/build.sh" latency)}
-	job preemptoff preemptoff.sh "$reps" 1024
-	edges=from=$(address trace_preempt_off),from=$(address start_critical_timings)
-	edges=$edges,until=$(address trace_preempt_on),until=$(address stop_critical_timings)
-	boot_plugin preemptoff longest "$cpus" $((600 + reps * 240)) \
-		"$edges,out=$results/preemptoff.sections"
-	python3 -B "$bench/preemptoff.py" "$results" "$kernel"
-	rm -f "$results"/preemptoff.sections
+	if [ -z "$from" ]; then
+		kernel=${KERNEL:-$("$KT_DIR/build.sh" latency)}
+		from='trace_preempt_off start_critical_timings'
+		until='trace_preempt_on stop_critical_timings'
+	fi
+	for function in $from; do
+		edges=${edges}from=$(address "$function"), || exit
+	done
+	for function in $until; do
+		edges=${edges}until=$(address "$function"), || exit
+	done
+	job longest longest.sh "$reps" 1024
+	boot_plugin longest longest "$cpus" $((600 + reps * 240)) "${edges}out=$results/longest.sections"
+	python3 -B "$bench/longest.py" "$results" "$kernel" | tee "$results/longest"
+	rm -f "$results"/longest.sections
 }
 
 # address FUNCTION: where the kernel has it

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The longest section without preemption while a teardown runs, in instructions.
+"""The longest of some sections that run while a teardown does, in instructions.
 
-usage: preemptoff.py RESULTS KERNEL: make preemptoff.csv of what the guest and its
+usage: longest.py RESULTS KERNEL: make longest.csv of what the guest and its
 emulator wrote, and show it
 """
 import collections
@@ -31,9 +31,9 @@ def sections(path, functions):
 
 def samples(where, kernel):
     """(how, mode, helpers, instructions by function) of each sample."""
-    with open(os.path.join(where, 'preemptoff-order.csv'), encoding='ascii') as lines:
+    with open(os.path.join(where, 'longest-order.csv'), encoding='ascii') as lines:
         order = list(csv.DictReader(lines))
-    marks = sections(os.path.join(where, 'preemptoff.sections'), Functions(kernel))
+    marks = sections(os.path.join(where, 'longest.sections'), Functions(kernel))
     # The mark was passed before: the last ones are the samples'. The first repetition warms up.
     return [(row['how'], row['mode'], int(row['helpers']), section)
             for row, section in zip(order, marks[-2 * len(order):][1::2]) if int(row['rep'])]
@@ -42,7 +42,7 @@ def samples(where, kernel):
 def main(where, kernel):
     """Each sample's, and of which functions the longest of all is."""
     rows = samples(where, kernel)
-    with open(os.path.join(where, 'preemptoff.csv'), 'w', encoding='ascii') as out:
+    with open(os.path.join(where, 'longest.csv'), 'w', encoding='ascii') as out:
         print('how,mode,helpers,instructions', file=out)
         for how, mode, helpers, section in rows:
             print(f'{how},{mode},{helpers},{sum(section.values())}', file=out)
