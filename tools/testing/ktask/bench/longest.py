@@ -5,35 +5,21 @@
 usage: longest.py RESULTS KERNEL: make longest.csv of what the guest and its
 emulator wrote, and show it
 """
-import collections
 import csv
 import os
 import statistics
 import sys
 
-from executed import Functions
+from executed import Functions, counts
 
 SHOWN = 8
-
-
-def sections(path, functions):
-    """For each mark: the instructions of the longest section, by function."""
-    found = [collections.Counter()]
-    with open(path, encoding='ascii') as lines:
-        for line in lines:
-            if line == 'mark\n':
-                found.append(collections.Counter())
-                continue
-            address, insns = line.split()
-            found[-1][functions.name(int(address, 16))] += int(insns)
-    return found[:-1]
 
 
 def samples(where, kernel):
     """(how, mode, helpers, instructions by function) of each sample."""
     with open(os.path.join(where, 'longest-order.csv'), encoding='ascii') as lines:
         order = list(csv.DictReader(lines))
-    marks = sections(os.path.join(where, 'longest.sections'), Functions(kernel))
+    marks = counts(os.path.join(where, 'longest.sections'), Functions(kernel))
     # The mark was passed before: the last ones are the samples'. The first repetition warms up.
     return [(row['how'], row['mode'], int(row['helpers']), section)
             for row, section in zip(order, marks[-2 * len(order):][1::2]) if int(row['rep'])]

@@ -9,8 +9,8 @@
  * section since the last time is written, and looked for anew. One thread has to
  * run all virtual CPUs (-accel tcg,thread=single), as nothing is locked.
  *
- * A line has the address of a block of instructions and how many it has, in the
- * order in which they were executed. "mark" ends what belongs together.
+ * Lines are those of count.c, one for each time that a block of instructions was
+ * executed, in that order.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ static void write_longest(unsigned int cpu, void *data)
 	(void)cpu;
 	(void)data;
 	for (i = 0; i < longest.nr; i++)
-		fprintf(out, "%lx %zu\n", longest.blocks[i]->address,
+		fprintf(out, "%lx %zu 1\n", longest.blocks[i]->address,
 			longest.blocks[i]->insns);
 	longest.nr = 0;
 	longest.insns = 0;
