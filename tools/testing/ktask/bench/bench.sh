@@ -178,7 +178,7 @@ part_longest()
 	done
 	job longest longest.sh "$reps" 1024
 	boot_plugin longest longest "$cpus" $((600 + reps * 240)) "${edges}out=$results/longest.sections"
-	python3 -B "$bench/longest.py" "$results" "$kernel" | tee "$results/longest"
+	python3 -B "$bench/longest.py" "$results" "$kernel"
 	rm -f "$results"/longest.sections
 }
 

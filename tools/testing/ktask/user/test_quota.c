@@ -44,7 +44,7 @@ struct cpu {
 };
 
 struct caller {
-	unsigned int	own, staying, allowed;
+	unsigned int	own, allowed;
 	u64		made_at;
 	u64		chunk_end;
 };
@@ -117,9 +117,8 @@ static void helper_chunk_end(struct sim *s, struct cpu *cpu)
 	charge(s, cpu);
 	make_number(s, caller);
 	cpu->chunk_end = chunk(s);
-	if (caller->staying <= caller->allowed)
+	if (caller->own <= caller->allowed)
 		return;
-	caller->staying--;
 	caller->own--;
 	cpu->caller = -1;
 }
@@ -139,7 +138,6 @@ static void caller_chunk_end(struct sim *s, int nr)
 		s->cpu[i].caller = nr;
 		s->cpu[i].chunk_end = chunk(s);
 		caller->own++;
-		caller->staying++;
 	}
 	caller->chunk_end = chunk(s);
 }

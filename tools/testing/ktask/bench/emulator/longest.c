@@ -85,7 +85,6 @@ static void end(unsigned int cpu, void *data)
 		return;
 	longest = *section;
 	*section = old;
-	section->open = false;
 }
 
 static void write_longest(unsigned int cpu, void *data)

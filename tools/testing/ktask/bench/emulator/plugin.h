@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the plugins here need of QEMU's interface for TCG plugins, version 1: Debian has
- * no package with the header. For hosts whose long has 64 bits.
+ * What the plugins here need of QEMU's interface for TCG plugins, version 1:
+ * Debian has no package with the header. For hosts whose long has 64 bits.
  */
 #ifndef KTASK_BENCH_PLUGIN_H
 #define KTASK_BENCH_PLUGIN_H
