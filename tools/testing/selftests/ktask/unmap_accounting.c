@@ -806,6 +806,7 @@ static long free_memory(void)
 
 #define FREED		MIB(64)
 #define FREED_ROUNDS	16
+#define FREED_BY_OTHERS	(512L << 10)
 
 /* Every other page, then the rest from the end on, then all at once. */
 static void free_in_orders(void)
@@ -827,18 +828,32 @@ static void free_in_orders(void)
 	EXPECT(!munmap(base, FREED));
 }
 
-static int freed_in_box(void *arg)
+/* How much more memory is free after some rounds? */
+static long freed_for_good(void)
 {
-	long before;
+	long before = free_memory();
 	int round;
 
-	free_in_orders();
-	before = free_memory();
 	EXPECT_RANGE(before, (long)FREED, LONG_MAX);
 	for (round = 0; round < FREED_ROUNDS; round++)
 		free_in_orders();
-	/* Some is for others' use. */
-	EXPECT_RANGE(free_memory() - before, -(512L << 10), 512L << 10);
+	return free_memory() - before;
+}
+
+static int freed_in_box(void *arg)
+{
+	long more;
+	int tries;
+
+	free_in_orders();
+	/* Others use and free memory too, but not in each try. */
+	for (tries = 0; tries < 5; tries++) {
+		more = freed_for_good();
+		if (labs(more) <= FREED_BY_OTHERS)
+			break;
+		ksft_print_msg("%ld kB more free\n", more >> 10);
+	}
+	EXPECT_RANGE(more, -FREED_BY_OTHERS, FREED_BY_OTHERS);
 	return KSFT_PASS;
 }
 
