@@ -14,7 +14,8 @@
  * helpers, or one more in turns. The sharers of a level are its children and the
  * tasks in the level itself. A caller that is refused a helper makes a claim at
  * this level and at all levels below. Helpers of sharers that have more see the
- * claim at the end of their chunks and leave, and the claimant gets this room.
+ * claim at the end of their chunks, and one leaves. The room for one helper is
+ * kept for the claimant.
  *
  * The files belong to the cpu controller, because helpers use its bandwidth and
  * weight, just as swap files belong to the memory controller.
@@ -155,23 +156,38 @@ static void ktask_claim_make(struct ktask_claim *claim, struct ktask_sharer *sha
 	WRITE_ONCE(claim->at, jiffies);
 }
 
-/* Returns NR_KTASK_LIMITS if there was room. */
+/*
+ * Charge a level, but leave room for @kept more helpers. Returns
+ * NR_KTASK_LIMITS if there was room.
+ */
 static enum ktask_limit ktask_charge_level(struct task_group *tg,
-					   struct ktask_sharer *sharer)
+					   unsigned int kept)
 {
 	struct ktask_group *kg = &tg->ktask;
 	s64 use = atomic64_read(&kg->use);
 
-	if (ktask_claimed(&kg->claim, sharer) &&
-	    READ_ONCE(kg->claim.nr) <= sharer->nr)
-		return KTASK_LIMIT_SHARE;
-
 	do {
-		if (ktask_use_charged(use) >= ktask_level_cap(tg, use))
+		unsigned int cap = ktask_level_cap(tg, use);
+
+		if (ktask_use_charged(use) >= cap)
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
+		if (cap - ktask_use_charged(use) <= kept)
+			return KTASK_LIMIT_SHARE;
 	} while (!atomic64_try_cmpxchg(&kg->use, &use, use + 1));
 
 	return NR_KTASK_LIMITS;
+}
+
+/* Does @tg or one of its ancestors have no room left? */
+static bool ktask_is_full(struct task_group *tg)
+{
+	for (; tg; tg = tg->parent) {
+		u64 use = atomic64_read(&tg->ktask.use);
+
+		if (ktask_use_charged(use) >= ktask_level_cap(tg, use))
+			return true;
+	}
+	return false;
 }
 
 /* There was no room at @full: make claims there and at all levels below. */
@@ -233,6 +249,7 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit)
 {
 	struct task_group *from = ktask_cset_tg(cset), *tg, *child = NULL;
+	bool kept = false;
 
 	for (tg = from; tg; child = tg, tg = tg->parent) {
 		struct ktask_sharer sharer = ktask_sharer(loan, child);
@@ -240,7 +257,10 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		/* This charge is already included in the child. */
 		if (child)
 			sharer.nr--;
-		*limit = ktask_charge_level(tg, &sharer);
+		/* For others of this level, wherever above the room is missing */
+		kept |= ktask_claimed(&tg->ktask.claim, &sharer) &&
+			READ_ONCE(tg->ktask.claim.nr) <= sharer.nr;
+		*limit = ktask_charge_level(tg, kept);
 		if (*limit == NR_KTASK_LIMITS)
 			continue;
 		ktask_uncharge_levels(from, tg);
@@ -265,7 +285,7 @@ void ktask_claim_end(struct ktask_loan *loan, struct css_set *cset)
 
 	for (tg = ktask_cset_tg(cset); tg; id = tg, tg = tg->parent)
 		if (READ_ONCE(tg->ktask.claim.claimant) == id)
-			WRITE_ONCE(tg->ktask.claim.claimant, NULL);
+			cmpxchg(&tg->ktask.claim.claimant, id, NULL);
 }
 
 static void ktask_level_update_peak(struct task_group *tg)
@@ -379,7 +399,7 @@ bool ktask_share_reclaim(struct ktask_loan *loan, struct css_set *cset,
 
 		if (ktask_claimed(claim, &sharer) &&
 		    READ_ONCE(claim->nr) + !turn < sharer.nr &&
-		    ktask_claim_serve(claim))
+		    ktask_is_full(tg) && ktask_claim_serve(claim))
 			return true;
 	}
 	return false;
