@@ -28,7 +28,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/sched/types.h>
 
-#include "internal.h"
+#include "helper.h"
 #include "math.h"
 
 /* Positions of the units of tests: plain numbers from here on */
@@ -2071,6 +2071,48 @@ static void test_too_many(struct kunit *test)
 	}
 }
 
+/* Until it has to leave, and then until the caller has no more to do */
+static bool test_work_linger(struct ktask_worker *worker, void *arg)
+{
+	struct test_work *w = arg;
+
+	test_work_until_told(worker, w);
+	while (!READ_ONCE(w->end))
+		fsleep(USEC_PER_MSEC);
+	return false;
+}
+
+/* One leaves for its CPUs: where one is too many, the other need not leave. */
+static void test_leave_once(struct kunit *test)
+{
+	struct test_work w = { };
+	struct ktask_helper *first;
+	unsigned int tries;
+
+	test_needs_helpers(test, 2);
+	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
+	KUNIT_EXPECT_EQ(test, test_lend(&w, 2), 2);
+	/* Whatever else runs */
+	atomic64_set(&w.loan.number.made_at, S64_MAX);
+	atomic64_set(&w.loan.number.allowed, (u64)KTASK_LIMIT_TASK << 32 | 2);
+
+	scoped_guard(spinlock, &w.loan.lock) {
+		first = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
+		cpumask_clear(first->cpus);
+	}
+	for (tries = 0; tries < 500 && !atomic_read(&w.ended); tries++)
+		fsleep(10 * USEC_PER_MSEC);
+	WRITE_ONCE(w.loan.max_helpers, 1);
+	fsleep(20 * USEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.staying), 1);
+
+	WRITE_ONCE(w.end, true);
+	ktask_loan_settle(&w.loan);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.nr), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.staying), 0);
+}
+
 /* A loan's number is made anew when it is old, and by its caller as well. */
 static void test_number(struct kunit *test)
 {
@@ -2118,6 +2160,7 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_keep),
 	KUNIT_CASE(test_refused),
 	KUNIT_CASE(test_too_many),
+	KUNIT_CASE(test_leave_once),
 	KUNIT_CASE(test_number),
 	{ }
 };

@@ -143,8 +143,10 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 	ktask_loan_set_age(loan, !own && !budget.helpers &&
 			   budget.limit != KTASK_LIMIT_QUOTA);
 
-	/* Drop a result that is out of date by now: another renewal follows. */
-	if (atomic64_read(&number->made_at) == now && atomic_read(&loan->nr) == own)
+	/* Drop a result that is out of date by now: whoever asks next renews. */
+	if (atomic_read(&loan->nr) != own)
+		atomic64_cmpxchg(&number->made_at, now, 0);
+	else if (atomic64_read(&number->made_at) == now)
 		atomic64_try_cmpxchg(&number->allowed, &allowed,
 				     (u64)budget.limit << 32 | budget.helpers);
 }
@@ -222,6 +224,14 @@ void ktask_loan_detach(struct ktask_loan *loan)
 	current->ktask_loan = NULL;
 }
 
+/* The limits of the previous cgroup do not hold any more. */
+static void ktask_loan_outdate(struct task_struct *caller)
+{
+	guard(task_lock)(caller);
+	if (caller->ktask_loan)
+		atomic64_set(&caller->ktask_loan->number.made_at, 0);
+}
+
 /* Move one of a caller's helpers. Returns it, with a reference, or NULL. */
 static struct task_struct *ktask_loan_move_one(struct task_struct *caller)
 {
@@ -230,9 +240,6 @@ static struct task_struct *ktask_loan_move_one(struct task_struct *caller)
 	guard(task_lock)(caller);
 	if (!caller->ktask_loan)
 		return NULL;
-
-	/* The limits of the previous cgroup hold no more. */
-	atomic64_set(&caller->ktask_loan->number.made_at, 0);
 
 	guard(spinlock)(&caller->ktask_loan->lock);
 	list_for_each_entry(helper, &caller->ktask_loan->helpers, node)
@@ -254,6 +261,7 @@ void ktask_caller_moved(struct task_struct *caller)
 {
 	struct task_struct *helper;
 
+	ktask_loan_outdate(caller);
 	while ((helper = ktask_loan_move_one(caller))) {
 		/* perf switches cgroup events only at a context switch. */
 		perf_cgroup_move(helper);
@@ -382,8 +390,8 @@ struct task_struct *ktask_loan_take_back(struct ktask_loan *loan,
 
 /*
  * Does a helper have to leave because the budget has room for fewer helpers?
- * If so, stop counting it in &ktask_loan.staying, so that only as many helpers
- * leave as are too many.
+ * If so, it is no longer counted in &ktask_loan.staying, so that only as many
+ * helpers leave as are too many.
  */
 static bool ktask_over_budget(struct ktask_helper *helper,
 			      enum ktask_limit *limit)
@@ -401,6 +409,14 @@ static bool ktask_over_budget(struct ktask_helper *helper,
 
 	helper->leaving = true;
 	return true;
+}
+
+/* A helper leaves because of a limit: the budget need not make another leave. */
+static void ktask_helper_leave(struct ktask_helper *helper)
+{
+	if (!helper->leaving)
+		atomic_dec(&helper->loan->staying);
+	helper->leaving = true;
 }
 
 /* Does current still have the memory nodes of its caller? */
@@ -476,6 +492,7 @@ bool ktask_helper_may_stay(struct ktask_helper *helper)
 	if (limit == NR_KTASK_LIMITS)
 		return true;
 
+	ktask_helper_leave(helper);
 	ktask_trace_cancel(loan, helper->task, limit);
 	guard(spinlock)(&loan->lock);
 	loan->stats[KTASK_STAT_CANCELLED]++;
