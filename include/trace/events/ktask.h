@@ -4,8 +4,9 @@
  * draws as a picture
  *
  * Every event has the caller and its cgroup, which identify the task: a caller
- * has one task at a time. limit is the limit that binds. room is the number of
- * helpers that the budget allows, including helpers already on loan.
+ * has one task at a time, but for nested ones, which have no helpers. limit is
+ * the limit that binds. room is the number of helpers that the budget allows,
+ * including helpers already on loan.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ktask
