@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "ktask_cg_util.h"
+#include "ktask_scx.h"
 
 #define TRACEFS		"/sys/kernel/tracing"
 #define TRACE		TRACEFS "/instances/ktask_live"
@@ -189,6 +190,7 @@ struct place {
 	int		last_cpu;	/* of those that the test may use */
 	struct worker	*hogs[8];
 	int		nr_hogs;
+	int		scx;
 };
 
 struct change {
@@ -360,6 +362,25 @@ static bool widen_real_time(struct place *at)
 	static const struct sched_param other;
 
 	return EXPECT(!sched_setscheduler(at->worker->pid, SCHED_OTHER, &other));
+}
+
+/* A BPF scheduler that has all threads, callers and helpers among them */
+static bool narrow_scx_all(struct place *at)
+{
+	at->scx = load_scx(true);
+	return EXPECT_RANGE(at->scx, 0, INT_MAX);
+}
+
+/* One that has none of these */
+static bool narrow_scx_others(struct place *at)
+{
+	at->scx = load_scx(false);
+	return EXPECT_RANGE(at->scx, 0, INT_MAX);
+}
+
+static bool widen_scx(struct place *at)
+{
+	return EXPECT(unload_scx(at->scx));
 }
 
 /* Catch a teardown at work, narrow the limit and widen it again. */
@@ -558,6 +579,43 @@ static int test_ktask_live_real_time(const char *root)
 	EXPECT_EQ(stat_of(cg, "tasks"), 0);
 	EXPECT_EQ(stat_of(cg, "helpers_lent"), 0);
 	return test_change(root, &real_time, NULL, 0);
+}
+
+/* Who begins beside a BPF scheduler begins alone, and takes the stock path. */
+static void expect_alone_beside_scx(const char *root, bool all)
+{
+	const char *cg = make_cgroup(root, "ktask_scx", false);
+	struct worker *worker = start_worker(cg);
+	int scx = load_scx(all);
+
+	EXPECT_RANGE(scx, 0, INT_MAX);
+	EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_EQ(stat_of(cg, "tasks"), 0);
+	EXPECT(unload_scx(scx));
+	EXPECT(!order(worker, map_and_unmap, WORTH_MIB));
+	EXPECT_RANGE(stat_of(cg, "helpers_lent"), 1, LONG_MAX);
+	end_workers();
+	remove_cgroups();
+}
+
+static int test_ktask_live_sched_ext(const char *root)
+{
+	static const struct change all = { narrow_scx_all, widen_scx };
+	static const struct change others = { narrow_scx_others, widen_scx };
+	int scx = load_scx(true);
+
+	if (scx < 0)
+		return skip("no BPF scheduler can be loaded");
+	EXPECT(unload_scx(scx));
+	if (nr_cpus() < 2)
+		return skip_below_cpus(2);
+
+	expect_alone_beside_scx(root, true);
+	expect_alone_beside_scx(root, false);
+	test_change(root, &all, NULL, 0);
+	end_workers();
+	remove_cgroups();
+	return test_change(root, &others, NULL, 0);
 }
 
 /* An order: share cores with no other thread. */
@@ -1475,6 +1533,7 @@ static const struct ktask_test tests[] = {
 	T(test_ktask_share_cap),
 	T(test_ktask_share_pool),
 	T(test_ktask_live_real_time),
+	T(test_ktask_live_sched_ext),
 	T(test_ktask_core_sched),
 	T(test_ktask_quota),
 	T(test_ktask_quota_users),
