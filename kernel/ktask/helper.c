@@ -17,6 +17,7 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/isolation.h>
@@ -52,12 +53,13 @@ static void ktask_set_idle(struct task_struct *task, bool idle)
 		sched_setscheduler_nocheck(task, policy, &param);
 }
 
-/* Returns false if the helper already has this priority or a higher one. */
+/* Returns false if the helper already has this priority. */
 static bool ktask_set_fifo(struct task_struct *task, int prio)
 {
 	struct sched_param param = { .sched_priority = MAX_RT_PRIO - 1 - prio };
 
-	return prio < task->prio &&
+	return !(task->policy == SCHED_FIFO &&
+		 task->rt_priority == param.sched_priority) &&
 	       !sched_setscheduler_nocheck(task, SCHED_FIFO, &param);
 }
 
@@ -203,6 +205,17 @@ struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
 	return cset;
 }
 
+/*
+ * Drop the css_set of a helper that has left. Until its next context switch perf
+ * may refer to the cgroup, and nothing else keeps that from being freed.
+ */
+static void ktask_helper_put_cset(struct task_struct *task, struct css_set *cset)
+{
+	if (task_curr(task))
+		perf_cgroup_move(task);
+	ktask_cset_put(cset);
+}
+
 /**
  * ktask_helper_return - put a helper back into the root cgroups and into its pool
  * @helper: the helper that is current, or one that was cancelled
@@ -217,15 +230,19 @@ void ktask_helper_return(struct ktask_helper *helper, struct css_set *cset,
 			 struct task_struct *waiter)
 	__releases(RCU)
 {
+	/* A helper that is in its pool may exit. */
+	struct task_struct *task = get_task_struct(helper->task);
+
 	preempt_disable();
 	rcu_read_unlock();
 	ktask_helper_reset_prio(helper);
-	ktask_sched_leave(helper->task);
+	ktask_sched_leave(task);
 	/* From here on the helper may be on loan again. */
 	ktask_pool_put(helper);
 	ktask_wake_waiter(waiter);
 	preempt_enable();
-	ktask_cset_put(cset);
+	ktask_helper_put_cset(task, cset);
+	put_task_struct(task);
 }
 
 /**
@@ -434,7 +451,7 @@ static void ktask_helper_serve(struct ktask_helper *helper)
 		rcu_read_unlock();
 		ktask_sched_leave(current);
 		preempt_enable();
-		ktask_cset_put(cset);
+		ktask_helper_put_cset(current, cset);
 		/* From here on the caller may release the helper. */
 		waiter = ktask_loan_take_back(loan, helper, ns, &faults);
 		ktask_clear_kill();

@@ -243,6 +243,7 @@ void ktask_budget_limits(struct ktask_budget *budget, struct task_group *tg,
 int ktask_spare_cpus(struct task_struct *caller);
 unsigned int ktask_usable_cpus(const struct cpumask *allowed,
 			       struct cpumask *usable, unsigned int enough);
+bool ktask_sched_can_migrate(struct task_struct *helper);
 bool ktask_sched_migrate_here(struct task_struct *helper);
 bool ktask_sched_shares_cpu(unsigned int nr_helpers);
 bool ktask_sched_has_cpu(struct task_struct *helper);

@@ -143,12 +143,13 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 	ktask_loan_set_age(loan, !own && !budget.helpers &&
 			   budget.limit != KTASK_LIMIT_QUOTA);
 
-	/* Drop a result that is out of date by now: whoever asks next renews. */
-	if (atomic_read(&loan->nr) != own)
-		atomic64_cmpxchg(&number->made_at, now, 0);
-	else if (atomic64_read(&number->made_at) == now)
-		atomic64_try_cmpxchg(&number->allowed, &allowed,
-				     (u64)budget.limit << 32 | budget.helpers);
+	if (atomic_read(&loan->nr) == own &&
+	    atomic64_try_cmpxchg(&number->allowed, &allowed,
+				 (u64)budget.limit << 32 | budget.helpers) &&
+	    atomic64_read(&number->made_at) == now)
+		return;
+	/* Out of date by now, or not stored: whoever asks next renews. */
+	atomic64_set(&number->made_at, 0);
 }
 
 /**

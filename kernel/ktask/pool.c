@@ -86,18 +86,14 @@ static unsigned int ktask_pool_max(struct ktask_pool *pool)
 	return max(cpumask_weight(cpumask_of_node(pool->nid)), 1U);
 }
 
-/*
- * Skip a helper that is still on a CPU, on its way to sleep: perf switches
- * cgroup events only at a context switch, so a helper needs one before it moves
- * to the next cgroup.
- */
+/* Skip helpers that are on their way to sleep and cannot be migrated at once. */
 static struct ktask_helper *ktask_pool_take_from(struct ktask_pool *pool)
 {
 	struct ktask_helper *helper;
 
 	guard(raw_spinlock)(&pool->lock);
 	list_for_each_entry(helper, &pool->idle, node) {
-		if (task_curr(helper->task))
+		if (!ktask_sched_can_migrate(helper->task))
 			continue;
 		list_del(&helper->node);
 		pool->nr_idle--;

@@ -398,8 +398,9 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
  * @helper: the helper
  * @cset: the caller's css_set; a reference is held until the helper has left
  *
- * The task group changes in the same way as with autogroup: there is no cgroup
- * migration that a BPF scheduler has to know of.
+ * The task group changes in the same way as with autogroup: a BPF scheduler is
+ * not told. While one is loaded no helper is lent; those that already work when
+ * it is loaded leave.
  *
  * Context: any except hard interrupts. Takes @helper's pi_lock and the locks of
  * run queues.
@@ -425,6 +426,20 @@ void ktask_sched_leave(struct task_struct *helper)
 #ifdef CONFIG_CGROUPS
 	ktask_sched_enter(helper, &init_css_set);
 #endif
+}
+
+/**
+ * ktask_sched_can_migrate - can a helper be migrated without waiting for it?
+ * @helper: an idle helper
+ *
+ * Context: any; the result may be out of date when this returns.
+ *
+ * Return: false if it runs, or was preempted where it must stay on its CPU.
+ */
+bool ktask_sched_can_migrate(struct task_struct *helper)
+{
+	/* data_race: after a stale value the lender waits for the helper. */
+	return !task_curr(helper) && !data_race(is_migration_disabled(helper));
 }
 
 /* Does @helper wait for a CPU other than current's? Its rq is locked. */
