@@ -2113,6 +2113,41 @@ static void test_leave_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.staying), 0);
 }
 
+/* A helper has the priority that its caller has now, also if that is lower. */
+static void test_prio_follows(struct kunit *test)
+{
+	static const struct sched_attr normal = { .sched_policy = SCHED_NORMAL };
+	static const int prios[] = { 20, 10, 30 };
+	struct test_work w = { };
+	struct ktask_helper *helper;
+	int i;
+
+	test_needs_helpers(test, 1);
+	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
+	KUNIT_ASSERT_EQ(test, test_lend(&w, 1), 1);
+	scoped_guard(spinlock, &w.loan.lock)
+		helper = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
+
+	for (i = 0; i < ARRAY_SIZE(prios); i++) {
+		struct sched_attr attr = {
+			.sched_policy	= SCHED_FIFO,
+			.sched_priority	= prios[i],
+		};
+
+		KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &attr), 0);
+		ktask_helper_set_prio(helper);
+		KUNIT_EXPECT_EQ(test, helper->task->policy, SCHED_FIFO);
+		KUNIT_EXPECT_EQ(test, helper->task->rt_priority, prios[i]);
+	}
+	KUNIT_EXPECT_EQ(test, sched_setattr_nocheck(current, &normal), 0);
+	ktask_helper_set_prio(helper);
+	KUNIT_EXPECT_EQ(test, helper->task->policy, SCHED_NORMAL);
+	KUNIT_EXPECT_EQ(test, task_nice(helper->task), task_nice(current));
+
+	WRITE_ONCE(w.end, true);
+	ktask_loan_settle(&w.loan);
+}
+
 /* A loan's number is made anew when it is old, and by its caller as well. */
 static void test_number(struct kunit *test)
 {
@@ -2161,6 +2196,7 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_refused),
 	KUNIT_CASE(test_too_many),
 	KUNIT_CASE(test_leave_once),
+	KUNIT_CASE(test_prio_follows),
 	KUNIT_CASE(test_number),
 	{ }
 };
