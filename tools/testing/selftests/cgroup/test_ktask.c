@@ -224,12 +224,25 @@ static long function_calls(void)
 	}
 }
 
+#define QUIET_WRITES	2000
+
+/* Such interrupts while two values are written to a file in turn */
+static long calls_of_writes(const char *cg, const char *file, const char *one,
+			    const char *other)
+{
+	long before = function_calls(), i;
+
+	for (i = 0; i < QUIET_WRITES; i++)
+		set(cg, file, i % 2 ? one : other);
+	return function_calls() - before;
+}
+
 /* Writes of cpu.ktask.max interrupt no other CPU, however many they are. */
 static int test_ktask_max_quiet(const char *root)
 {
 	const char *cg = make_cgroup(root, "ktask_quiet", false);
 	struct worker *busy = start_worker(cg);
-	long before, writes = 2000, i;
+	long ours, others, tries;
 	cpu_set_t mask, old;
 
 	if (nr_cpus() < 2)
@@ -245,11 +258,14 @@ static int test_ktask_max_quiet(const char *root)
 	give_order(busy, spin, 0);
 	while (!tearing_down(busy))
 		;
-	before = function_calls();
-	for (i = 0; i < writes; i++)
-		set(cg, "cpu.ktask.max", i % 2 ? "max" : "1");
-	/* Others of the kernel's parts may have some. */
-	EXPECT_RANGE(function_calls() - before, 0, writes);
+	/* Others of the kernel's parts have some too, but not in each try. */
+	for (tries = 0; tries < 5; tries++) {
+		others = calls_of_writes(cg, "cpu.weight", "100", "200");
+		ours = calls_of_writes(cg, "cpu.ktask.max", "max", "1");
+		if (ours < others + QUIET_WRITES / 2)
+			break;
+	}
+	EXPECT_RANGE(ours, 0, others + QUIET_WRITES / 2);
 	EXPECT(!stop_worker(busy));
 	EXPECT(!sched_setaffinity(0, sizeof(old), &old));
 	return KSFT_PASS;
