@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,6 +121,38 @@ static int bpf(int cmd, union bpf_attr *attr)
 	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
 }
 
+/* A map that has a value of one of the kernel's types has to have types itself. */
+static int load_types(void)
+{
+	static const struct {
+		struct btf_header	header;
+		struct btf_type		type;
+		__u32			bits;
+		char			names[5];
+	} any = {
+		.header = {
+			.magic		= BTF_MAGIC,
+			.version	= BTF_VERSION,
+			.hdr_len	= sizeof(struct btf_header),
+			.type_len	= sizeof(struct btf_type) + sizeof(__u32),
+			.str_off	= sizeof(struct btf_type) + sizeof(__u32),
+			.str_len	= sizeof(any.names),
+		},
+		.type = {
+			.name_off	= 1,
+			.info		= BTF_KIND_INT << 24,
+			.size		= sizeof(int),
+		},
+		.bits = BTF_INT_SIGNED << 24 | 8 * sizeof(int),
+		.names = "\0int",
+	};
+	union bpf_attr attr = { };
+
+	attr.btf = (__u64)(unsigned long)&any;
+	attr.btf_size = offsetof(typeof(any), names) + sizeof(any.names);
+	return bpf(BPF_BTF_LOAD, &attr);
+}
+
 /* The value of the map; the caller frees it */
 static char *make_ops(const struct types *types, const struct btf_type *value,
 		      bool all)
@@ -162,7 +195,9 @@ static int load_ops(const struct types *types, bool all)
 	attr.value_size = value->size;
 	attr.max_entries = 1;
 	attr.btf_vmlinux_value_type_id = id;
+	attr.btf_fd = load_types();
 	map = bpf(BPF_MAP_CREATE, &attr);
+	close(attr.btf_fd);
 
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = map;
