@@ -946,6 +946,7 @@ static int test_ktask_max_preempted(const char *root)
 		expect_at_most(parent, 0, 100);
 	}
 	ksft_print_msg("%d rounds\n", rounds - 1);
+	EXPECT_RANGE(stat_of(parent, "helpers_lent"), 1, LONG_MAX);
 	set(parent, "cpu.ktask.max", "max");
 	EXPECT(!stop_worker(rt));
 	for (i = 0; i < 3; i++)
