@@ -1836,16 +1836,25 @@ static int test_spin(void *unused)
 	return 0;
 }
 
-/* As many threads as there are CPUs, besides this one. */
+/* A thread on each CPU that helpers may use. */
 static unsigned int test_spin_start(struct kunit *test,
 				    struct task_struct **spinners)
 {
-	unsigned int i, nr = min(test_cpus(), TEST_SPINNERS);
+	unsigned int nr = 0;
+	cpumask_var_t cpus;
+	int cpu;
 
-	for (i = 0; i < nr; i++) {
-		spinners[i] = kthread_run(test_spin, NULL, "ktask_spin/%u", i);
-		KUNIT_ASSERT_FALSE(test, IS_ERR(spinners[i]));
+	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&cpus, GFP_KERNEL));
+	ktask_usable_cpus(&current->cpus_mask, cpus, TEST_SPINNERS);
+	for_each_cpu(cpu, cpus) {
+		spinners[nr] = kthread_run_on_cpu(test_spin, NULL, cpu,
+						  "ktask_spin/%u");
+		if (IS_ERR(spinners[nr]))
+			break;
+		nr++;
 	}
+	KUNIT_EXPECT_EQ(test, nr, cpumask_weight(cpus));
+	free_cpumask_var(cpus);
 	return nr;
 }
 
@@ -1873,6 +1882,7 @@ static void test_no_helper_when_busy(struct kunit *test)
 	struct task_struct *spinners[TEST_SPINNERS];
 	struct test_work w = { };
 	unsigned int nr, tries;
+	int spare;
 
 	test_needs_helpers(test, 1);
 	if (test_cpus() > TEST_SPINNERS)
@@ -1892,9 +1902,12 @@ static void test_no_helper_when_busy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 0);
 
 	nr = test_spin_start(test, spinners);
-	for (tries = 0; tries < 500 && ktask_spare_cpus(current) >= 0; tries++)
+	spare = ktask_spare_cpus(current);
+	for (tries = 0; tries < 500 && spare >= 0; tries++) {
 		fsleep(10 * USEC_PER_MSEC);
-	KUNIT_EXPECT_LT(test, ktask_spare_cpus(current), 0);
+		spare = ktask_spare_cpus(current);
+	}
+	KUNIT_EXPECT_LT(test, spare, 0);
 	for (tries = 0; tries < 500 && !atomic_read(&w.ended); tries++)
 		fsleep(10 * USEC_PER_MSEC);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 1);
