@@ -211,8 +211,7 @@ struct css_set *ktask_helper_uncharge(struct ktask_helper *helper)
  */
 static void ktask_helper_put_cset(struct task_struct *task, struct css_set *cset)
 {
-	if (task_curr(task))
-		perf_cgroup_move(task);
+	perf_cgroup_move(task);
 	ktask_cset_put(cset);
 }
 

@@ -303,9 +303,8 @@ static bool ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
 	if (!ktask_loan_enter(loan, helper, cset))
 		return false;
 
-	/* The helper was preempted on its way to sleep, and runs again. */
-	if (task_curr(helper->task))
-		perf_cgroup_move(helper->task);
+	/* It may still be on its way to sleep. */
+	perf_cgroup_move(helper->task);
 	loan->last_refused = NR_KTASK_LIMITS;
 	atomic_inc(&loan->nr);
 	atomic_inc(&loan->staying);
