@@ -63,7 +63,7 @@ static bool ktask_set_fifo(struct task_struct *task, int prio)
 	       !sched_setscheduler_nocheck(task, SCHED_FIFO, &param);
 }
 
-/* Returns false if the helper is no nicer than current, or both are SCHED_IDLE. */
+/* Returns false if the helper already is as nice as current, or SCHED_IDLE. */
 static bool ktask_set_fair(struct task_struct *task)
 {
 	bool idle = current->policy == SCHED_IDLE;
@@ -73,11 +73,17 @@ static bool ktask_set_fair(struct task_struct *task)
 		ktask_reset_prio(task);
 	ktask_set_idle(task, idle);
 	/* Not prio: a waiter for the helper's lock raises that, not the weight. */
-	if (idle || task_nice(current) >= task_nice(task))
+	if (idle || task_nice(current) == task_nice(task))
 		return false;
 
 	set_user_nice(task, task_nice(current));
 	return true;
+}
+
+/* An administrator has given the helper a deadline: changing that may sleep. */
+static bool ktask_has_deadline(struct ktask_helper *helper)
+{
+	return helper->task->policy == SCHED_DEADLINE;
 }
 
 /**
@@ -86,20 +92,21 @@ static bool ktask_set_fair(struct task_struct *task)
  *
  * This is the caller's nice value, or the real-time priority of a thread that
  * waits for the caller, for example for an mmap_lock on PREEMPT_RT. A deadline
- * cannot be inherited, so use the highest real-time priority for the rest of
- * the chunk. The nice value of a SCHED_IDLE caller is ignored: its weight is
- * lower.
+ * cannot be inherited, so use the highest real-time priority instead. The nice
+ * value of a SCHED_IDLE caller is ignored: its weight is lower.
  */
 void ktask_helper_set_prio(struct ktask_helper *helper)
 {
 	int prio = max(current->prio, 0);
-	bool raised;
+	bool changed;
 
+	if (ktask_has_deadline(helper))
+		return;
 	if (rt_prio(prio))
-		raised = ktask_set_fifo(helper->task, prio);
+		changed = ktask_set_fifo(helper->task, prio);
 	else
-		raised = ktask_set_fair(helper->task);
-	if (!raised)
+		changed = ktask_set_fair(helper->task);
+	if (!changed)
 		return;
 
 	helper->loan->stats[KTASK_STAT_RENICED]++;
@@ -164,6 +171,8 @@ bool ktask_helper_cancel(struct ktask_helper *helper)
 
 static void ktask_helper_reset_prio(struct ktask_helper *helper)
 {
+	if (ktask_has_deadline(helper))
+		return;
 	if (helper->task->policy == SCHED_FIFO ||
 	    task_nice(helper->task) != MAX_NICE)
 		ktask_reset_prio(helper->task);

@@ -2156,6 +2156,10 @@ static void test_prio_follows(struct kunit *test)
 	ktask_helper_set_prio(helper);
 	KUNIT_EXPECT_EQ(test, helper->task->policy, SCHED_NORMAL);
 	KUNIT_EXPECT_EQ(test, task_nice(helper->task), task_nice(current));
+	set_user_nice(current, 10);
+	ktask_helper_set_prio(helper);
+	KUNIT_EXPECT_EQ(test, task_nice(helper->task), 10);
+	set_user_nice(current, 0);
 
 	WRITE_ONCE(w.end, true);
 	ktask_loan_settle(&w.loan);

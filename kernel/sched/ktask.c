@@ -399,8 +399,8 @@ void ktask_budget_make(struct ktask_budget *budget, struct task_struct *caller,
  * @cset: the caller's css_set; a reference is held until the helper has left
  *
  * The task group changes in the same way as with autogroup: a BPF scheduler is
- * not told. While one is loaded no helper is lent; those that already work when
- * it is loaded leave.
+ * not told. Once a budget made after it was loaded is used, no helper is lent,
+ * and those at work leave.
  *
  * Context: any except hard interrupts. Takes @helper's pi_lock and the locks of
  * run queues.
