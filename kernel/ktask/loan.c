@@ -145,11 +145,10 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 
 	if (atomic_read(&loan->nr) == own &&
 	    atomic64_try_cmpxchg(&number->allowed, &allowed,
-				 (u64)budget.limit << 32 | budget.helpers) &&
-	    atomic64_read(&number->made_at) == now)
+				 (u64)budget.limit << 32 | budget.helpers))
 		return;
-	/* Out of date by now, or not stored: whoever asks next renews. */
-	atomic64_set(&number->made_at, 0);
+	/* Not stored: whoever asks next renews, unless another thread does. */
+	atomic64_cmpxchg(&number->made_at, now, 0);
 }
 
 /**
