@@ -567,6 +567,8 @@ static void test_uneven(struct kunit *test)
 	ctl.kc_max_chunk_size = 1;
 	ctl.kc_uneven = true;
 	do {
+		/* Others may want the CPUs for a moment. */
+		fsleep(20 * USEC_PER_MSEC);
 		atomic_set(&h.alone, 0);
 		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 400, &ctl), 0);
 	} while (atomic_read(&h.alone) > 4 && --tries);
@@ -825,7 +827,7 @@ struct test_stay {
 static int test_stay_thread(void *start, void *end, void *arg)
 {
 	struct test_stay *s = arg;
-	int ticks = HZ, calls;
+	int ticks = 10 * HZ, calls;
 
 	if (current != s->caller) {
 		atomic_inc(&s->calls);
@@ -1323,7 +1325,9 @@ static void test_killed_helpers(struct kunit *test)
 {
 	struct test_stuck s = { .caller = current, .stuck = true };
 	DEFINE_KTASK_CTL(ctl, test_stuck_thread, &s, 1);
+	int tries;
 
+	test_needs_helpers(test, 1);
 	ktask_ctl_set_killable(&ctl);
 	ctl.kc_max_chunk_size = 1;
 	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 20000, &ctl), -EINTR);
@@ -1332,7 +1336,8 @@ static void test_killed_helpers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&s.woken), atomic_read(&s.helpers));
 
 	s = (struct test_stuck) { .caller = current };
-	KUNIT_EXPECT_EQ(test, ktask_run(NULL, 300, &ctl), 0);
+	for (tries = 0; tries < 20 && !atomic_read(&s.helpers); tries++)
+		KUNIT_EXPECT_EQ(test, ktask_run(NULL, 300, &ctl), 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&s.helpers), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&s.woken), 0);
 }
@@ -1776,7 +1781,7 @@ static void test_renice(struct kunit *test)
 /* A helper is put back after its caller was told that it has ended. */
 static bool test_is_at_home(struct task_struct *helper)
 {
-	int tries = 1000;
+	int tries = 10000;
 
 	while (READ_ONCE(helper->prio) != NICE_TO_PRIO(MAX_NICE) && tries--)
 		fsleep(USEC_PER_MSEC);
@@ -1882,7 +1887,7 @@ static void test_no_helper_when_busy(struct kunit *test)
 	struct task_struct *spinners[TEST_SPINNERS];
 	struct test_work w = { };
 	unsigned int nr, tries;
-	int spare;
+	int spare, ended = 1;
 
 	test_needs_helpers(test, 1);
 	if (test_cpus() > TEST_SPINNERS)
@@ -1894,12 +1899,13 @@ static void test_no_helper_when_busy(struct kunit *test)
 		atomic_set(&w.started, 0);
 		atomic_set(&w.ended, 0);
 		KUNIT_EXPECT_EQ(test, test_lend(&w, 1), 1);
-		if (!atomic_read(&w.ended))
+		ended = atomic_read(&w.ended);
+		if (!ended)
 			break;
 		while (atomic_read(&w.loan.nr))
 			fsleep(10 * USEC_PER_MSEC);
 	}
-	KUNIT_EXPECT_EQ(test, atomic_read(&w.ended), 0);
+	KUNIT_EXPECT_EQ(test, ended, 0);
 
 	nr = test_spin_start(test, spinners);
 	spare = ktask_spare_cpus(current);
@@ -2095,19 +2101,46 @@ static bool test_work_linger(struct ktask_worker *worker, void *arg)
 	return false;
 }
 
+/* Set a loan's number, and keep it, whatever else runs. */
+static void test_number_keep(struct ktask_number *number, unsigned int helpers)
+{
+	/* A thread that renews it may still be about to store its result. */
+	do {
+		atomic64_set(&number->made_at, S64_MAX);
+		atomic64_set(&number->allowed, (u64)KTASK_LIMIT_TASK << 32 | helpers);
+		fsleep(20 * USEC_PER_MSEC);
+	} while (atomic64_read(&number->made_at) != S64_MAX ||
+		 lower_32_bits(atomic64_read(&number->allowed)) != helpers);
+}
+
+/* Lend two helpers that stay. */
+static void test_lend_two(struct kunit *test, struct test_work *w)
+{
+	int tries;
+
+	/* Others may want the CPUs for a moment, and one leaves. */
+	for (tries = 0; tries < 100; tries++) {
+		*w = (struct test_work) { };
+		ktask_loan_init(&w->loan, NULL, test_work_linger, w);
+		KUNIT_EXPECT_EQ(test, test_lend(w, 2), 2);
+		test_number_keep(&w->loan.number, 2);
+		if (!atomic_read(&w->ended))
+			return;
+		WRITE_ONCE(w->end, true);
+		ktask_loan_settle(&w->loan);
+	}
+	KUNIT_FAIL_AND_ABORT(test, "two helpers never stayed");
+}
+
 /* One leaves for its CPUs: where one is too many, the other need not leave. */
 static void test_leave_once(struct kunit *test)
 {
-	struct test_work w = { };
 	struct ktask_helper *first;
 	unsigned int tries;
+	struct test_work w;
 
 	test_needs_helpers(test, 2);
-	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
-	KUNIT_EXPECT_EQ(test, test_lend(&w, 2), 2);
-	/* Whatever else runs */
-	atomic64_set(&w.loan.number.made_at, S64_MAX);
-	atomic64_set(&w.loan.number.allowed, (u64)KTASK_LIMIT_TASK << 32 | 2);
+	test_lend_two(test, &w);
 
 	scoped_guard(spinlock, &w.loan.lock) {
 		first = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
