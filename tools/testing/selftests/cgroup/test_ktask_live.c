@@ -1015,8 +1015,9 @@ static void read_sharing(struct sharing *to, const char *line, long helpers)
 }
 
 /*
- * Had the second its @helpers while the first was still at it: not just with its
- * last chunk, which its helper does not wait for?
+ * Had the second its @helpers in time, and while the first was still at it: not
+ * just with its last chunk, which its helper does not wait for? Not in each try:
+ * the second's CPU may be stopped by the host while it is refused a helper.
  */
 static bool traced_sharing(struct sharing *to, long helpers)
 {
@@ -1028,8 +1029,9 @@ static bool traced_sharing(struct sharing *to, long helpers)
 		read_sharing(to, line, helpers);
 	if (trace)
 		fclose(trace);
-	EXPECT_RANGE(to->waited, 0, TURN_CHUNKS);
-	return to->went_on > 1;
+	if (to->waited > TURN_CHUNKS)
+		ksft_print_msg("waited for %d chunks\n", to->waited);
+	return to->waited <= TURN_CHUNKS && to->went_on > 1;
 }
 
 /* The first has all its helpers when the other begins, and has to make room. */
@@ -1290,7 +1292,9 @@ static int test_ktask_late_node(const char *root)
 	cg = make_cgroup(root, "ktask_late_node", false);
 	worker = start_worker(cg);
 	for (i = 0; i < 50 && !failures; i++) {
-		EXPECT(!order(worker, map_and_unmap, 4 * WORTH_MIB));
+		/* In short teardowns there may be no time for that many. */
+		EXPECT(!order(worker, map_aliases, i < 10 ? 512 : 4096));
+		EXPECT(!order(worker, unmap, 0));
 		EXPECT_RANGE(peak_of(cg), 0, stat_of(cg, "helpers_lent"));
 		if (peak_of(cg) >= nr_cpus() - 1)
 			break;
