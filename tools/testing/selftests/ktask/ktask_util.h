@@ -50,6 +50,9 @@ int nr_cpus(void);
 bool set_helpers(bool on);
 bool can_have_helpers(void);
 
+/* For whoever takes CPUs away: off before that, and on when all are back. */
+void set_fair_servers(bool on);
+
 /*
  * A box. What a process in it has to say besides its exit status goes into
  * memory that it shares with the test.
@@ -65,6 +68,8 @@ bool make_box(struct box *box);
 pid_t enter_box(struct box *box, int (*fn)(void *arg), void *arg);
 int leave_box(struct box *box);
 void empty_box(struct box *box);
+int try_for_helpers(int (*once)(void *arg, long *lent), void *arg,
+		    bool wants_helpers);
 int run_in_box(int (*fn)(void *arg), void *arg, bool wants_helpers);
 long box_lent(const struct box *box);
 void drain_batches(void);

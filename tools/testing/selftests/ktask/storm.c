@@ -46,7 +46,6 @@
 #define MAX_THREADS	"/proc/sys/debug/ktask_max_threads"
 #define POOL_IDLE_MS	"/sys/module/ktask/parameters/pool_idle_ms"
 #define CPU_ONLINE	"/sys/devices/system/cpu/cpu%d/online"
-#define FAIR_SERVER	"/sys/kernel/debug/sched/fair_server/cpu%d/runtime"
 
 /* Helpers that each node's pool keeps, if the node has as many CPUs */
 #define POOL_MIN	4
@@ -758,39 +757,6 @@ static int control(int number)
 	}
 	lift_limits(number);
 	return 0;
-}
-
-/*
- * Linux 6.12 counts the deadline server of a CPU's fair tasks as one more of
- * its tasks. If it is active when the CPU goes, which takes a CPU that was busy
- * with something else for long, there is a warning that the CPU was not vacated
- * although it was, with helpers or without. So have none, which are needed only
- * where there are real-time tasks. To stop one that is not active upsets the
- * accounts of 6.12 as well: so be a fair task of that CPU when doing so.
- */
-static void set_fair_servers(bool on)
-{
-	static long *runtimes;
-	char path[64], text[24];
-	cpu_set_t mask, all;
-	int cpu;
-
-	if (!runtimes)
-		runtimes = calloc(cpus, sizeof(*runtimes));
-	EXPECT(!sched_getaffinity(0, sizeof(all), &all));
-	for (cpu = 0; cpu < cpus; cpu++) {
-		CPU_ZERO(&mask);
-		CPU_SET(cpu, &mask);
-		EXPECT(!sched_setaffinity(0, sizeof(mask), &mask));
-		snprintf(path, sizeof(path), FAIR_SERVER, cpu);
-		if (!on)
-			runtimes[cpu] = read_long_from(path);
-		if (runtimes[cpu] <= 0)
-			continue;
-		snprintf(text, sizeof(text), "%ld", on ? runtimes[cpu] : 0);
-		EXPECT(write_text_to(path, text));
-	}
-	EXPECT(!sched_setaffinity(0, sizeof(all), &all));
 }
 
 /* CPUs come and go, but most of them stay. */

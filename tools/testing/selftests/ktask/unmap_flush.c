@@ -31,6 +31,7 @@
 #define ALIAS		MIB(64)
 #define ALIASED_SIZE	(2048 * ALIAS)
 #define REPEATS		3
+#define OFF_REPEATS	5
 #define MAX_REPEATS	12
 
 /* The other threads */
@@ -114,7 +115,8 @@ static void start_threads(enum others others)
 
 struct result {
 	const struct job	*job;
-	long			shootdowns;	/* the fewest of all calls */
+	bool			helpers;	/* not switched off */
+	long			shootdowns;	/* of all calls: see choose_count() */
 	bool			preempted;	/* in each of them */
 	int			calls;
 };
@@ -187,22 +189,46 @@ static void tear_down(const struct job *job, char *base)
 		EXPECT(!madvise(base, size_of(job), MADV_DONTNEED));
 }
 
+static int compare_longs(const void *a, const void *b)
+{
+	const long *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/*
+ * With helpers, and where nobody should be interrupted, the fewest of all calls.
+ * Else the second most, which calls with helpers are compared with. A busy thread
+ * is not interrupted while a kernel thread or the caller has its CPU, and on a busy
+ * host that may last for most of a call. A caller that moves adds one, for the CPU
+ * that it has left.
+ */
+static long choose_count(const struct result *result, long *counts, int nr)
+{
+	qsort(counts, nr, sizeof(*counts), compare_longs);
+	if (result->helpers || result->job->others == ASLEEP || nr < 2)
+		return counts[0];
+	return counts[nr - 2];
+}
+
 static int count(void *arg)
 {
 	struct result *result = arg;
 	const struct job *job = result->job;
+	int repeats = result->helpers ? REPEATS : OFF_REPEATS;
+	long counts[MAX_REPEATS] = { };
 	int i, counted = 0;
 
 	start_threads(job->others);
-	result->shootdowns = 0;
 	result->preempted = true;
 	/*
 	 * None is to be left but by chance: a caller that waits for helpers wakes up now
 	 * and then, and one of them may flush just then.
 	 */
-	for (i = 0; i < MAX_REPEATS && (counted < REPEATS ||
+	for (i = 0; i < MAX_REPEATS && (counted < repeats ||
 					(job->others == ASLEEP &&
-					 result->shootdowns)); i++) {
+					 choose_count(result, counts, counted)));
+	     i++) {
 		char *base = map_pages(job);
 		long before, times;
 		bool preempted;
@@ -223,10 +249,10 @@ static int count(void *arg)
 		/* A busy thread whose CPU a kernel thread has just now is not told. */
 		if (!before && job->others != ASLEEP)
 			continue;
-		if (!counted++ || before < result->shootdowns)
-			result->shootdowns = before;
+		counts[counted++] = before;
 		result->preempted &= preempted;
 	}
+	result->shootdowns = choose_count(result, counts, counted);
 	return failures ? KSFT_FAIL : KSFT_PASS;
 }
 
@@ -236,6 +262,7 @@ static bool count_in_box(struct result *result, bool helpers, long *lent)
 	struct box box;
 	bool done;
 
+	result->helpers = helpers;
 	if (!EXPECT(set_helpers(helpers)) || !EXPECT(make_box(&box)))
 		return false;
 	done = EXPECT(enter_box(&box, count, result) > 0) &&
