@@ -54,7 +54,7 @@ boot()
 
 	! has_memory "$mem" || steady=(--bench)
 	"$KT_DIR/vm.sh" --kernel "$kernel" --accel "$accel" --cpus "$cpus" --mem "$mem" \
-		--vfio 1 "${steady[@]}" --timeout $((120 + 240 * (pairs + 1))) --result "$work/vm" "$work/payload" |
+		--vfio 1 "${steady[@]}" --timeout $((120 + 600 * (pairs + 1))) --result "$work/vm" "$work/payload" |
 		tee "$work/said" | while read -r line; do say_for_now "$line"; done || rc=$?
 	[ "$rc" -ne 1 ] || die "$(tail -n 1 "$work/said")"
 	[ "$rc" -eq 0 ] || die "the machine failed: $(cat "$work/vm/failure" 2>/dev/null || echo "vm.sh: $rc")"

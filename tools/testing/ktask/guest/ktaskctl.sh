@@ -154,6 +154,8 @@ advice()
 
 test_explain()
 {
+	local refused='refused a helper: (cpu.max of|other threads)'
+
 	says 0 '^A task in /web/shop can have 1 helper\.$' ktaskctl explain web/shop
 	says 0 '^\* +1  cpu.max of /web is 150000 100000: 2 CPUs' ktaskctl explain web/shop
 	says 0 '^  +2  cpu.ktask.max of /web/shop is 2$' ktaskctl explain web/shop
@@ -184,9 +186,13 @@ test_explain()
 	echo 0 >$top/plain/cpu.ktask.max
 	says 0 'No task is counted where no helper is allowed' ktaskctl explain plain
 	echo max >$top/plain/cpu.ktask.max
-	tear_down web/shop 200
-	says 0 '[12] tasks? ha' ktaskctl explain web/shop
-	says 0 'refused a helper: (cpu.max of|other threads)' ktaskctl explain web/shop
+	# On a busy host one may end before it asks for more helpers than it may have.
+	for _ in 1 2 3 4 5; do
+		tear_down web/shop 200
+		! ktaskctl explain web/shop | grep -qE "$refused" || break
+	done
+	says 0 '^[1-9][0-9]* tasks? ha' ktaskctl explain web/shop
+	says 0 "$refused" ktaskctl explain web/shop
 	says 2 'too few arguments' ktaskctl explain
 	# shellcheck disable=SC2016 # for the shell inside
 	says 0 'whoever manages that cgroup can raise it' in_cgroup $top/web/shop unshare -Cm \
@@ -228,14 +234,19 @@ test_vanishing()
 
 test_top()
 {
-	ktaskctl top --delay 1 --times 3 >top.said &
-	for _ in 1 2 3 4 5 6; do
+	local ended='^/web/shop +[0-9]+ +2 +([1-9]|0\.[1-9])' pid
+
+	says 0 '^/web/shop ' timeout 100 ktaskctl top --delay 1 --times 3
+	# A busy host may take seconds for one task: so until top has seen one.
+	ktaskctl top --delay 1 --times 60 >top.said &
+	pid=$!
+	while ! grep -qE "$ended" top.said && kill -0 $pid 2>/dev/null; do
 		tear_down web/shop 300
 	done
-	wait $!
-	is "top ends" 0 $?
+	kill $pid 2>/dev/null
+	wait $pid 2>/dev/null
 	cp top.said said
-	if grep -qE '^/web/shop +[0-9]+ +2 +([1-9]|0\.[1-9])' top.said; then
+	if grep -qE "$ended" top.said; then
 		ok "top has seen tasks end"
 	else
 		not_ok "top has seen tasks end"

@@ -91,7 +91,7 @@ run_selftests()
 	dir=$(selftests_payload "$name-$variant" "$built" "$variant" "$pattern") ||
 		{ echo "not ok - $name: no kselftest matches $pattern"; return; }
 	[ -z "${ARGUMENTS:-}" ] || sed -i "s/\$/ $ARGUMENTS/" "$dir/run"
-	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((1200 * $(slowness "$variant"))) "$@" "$dir"
+	boot "$name-$variant" --variant "$variant" --cpus 4 --timeout $((1800 * $(slowness "$variant"))) "$@" "$dir"
 }
 
 # run_ktask_selftests VARIANT [VM-ARGUMENTS...]: ktask's own that need no devices.

@@ -78,9 +78,12 @@ run_on_stock()
 # that gets none itself while its host has other things to do. A limit that no
 # longer holds is seen in every try. Two of iommufd take most of the 30 s that their
 # harness gives them, on a kernel that watches memory. One of mremap_test wants 40 MiB
-# where the heap may lie, which the kernel puts at random.
+# where the heap may lie, which the kernel puts at random. Some of test_freezer and
+# test_kill give the processes that they start, up to 100, a second to be there.
 by_chance='(cgroup/test_cpu: test_cpucg_|iommu/iommufd_fail_nth: basic_fail_nth.map_|'
-by_chance+='mm/mremap_test: 5MB mremap - .* with 40MB Preamble)'
+by_chance+='mm/mremap_test: 5MB mremap - .* with 40MB Preamble|'
+by_chance+='cgroup/test_freezer: test_cgfreezer_(simple|tree|mkdir|migrate|stopped|ptraced|vfork)|'
+by_chance+='cgroup/test_kill: test_cgkill_(simple|tree))'
 
 # best_of EARLIER NOW: of such cases what passed in any try counts.
 best_of()
