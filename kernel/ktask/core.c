@@ -269,7 +269,8 @@ static void ktask_chunk_failed(struct ktask_worker *worker, int error)
 static u64 ktask_waited_for_cpu(void)
 {
 #ifdef CONFIG_SCHED_INFO
-	return current->sched_info.run_delay;
+	/* data_race: a preemption of current just here adds to it. */
+	return data_race(current->sched_info.run_delay);
 #else
 	return 0;
 #endif

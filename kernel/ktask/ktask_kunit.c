@@ -1518,7 +1518,8 @@ static int test_outfit_thread(void *start, void *end, void *arg)
 {
 	struct test_outfit *o = arg;
 	struct task_struct *caller = o->task->caller;
-	int nice = task_nice(current);
+	/* data_race: the caller lends a helper its nice value at any time. */
+	int nice = data_race(task_nice(current));
 
 	if (current != caller) {
 		atomic_inc(&o->helpers_chunks);
