@@ -72,7 +72,7 @@
 static struct {
 	int		workers;
 	int		seconds;	/* 0: as many rounds as are asked for */
-	int		rounds;
+	int		rounds;		/* and more, until any had helpers */
 	int		controllers;
 	int		patience;	/* seconds, for each round */
 	int		slack;		/* lets a test of this test fail */
@@ -921,14 +921,23 @@ static void all_have_left(void)
 	}
 }
 
+/* Go on where a busy host had no CPU to spare for helpers in any round. */
+static bool have_enough(int rounds, time_t end)
+{
+	if (opt.seconds)
+		return now() >= end;
+	return rounds >= opt.rounds &&
+	       (!can_have_helpers() || rounds >= 5 * opt.rounds ||
+		keyed(cgroups[0], "cpu.ktask.stat", "helpers_lent"));
+}
+
 /* One round ends with munmap(), the next with the death of them all. */
 static void run_rounds(void)
 {
 	time_t end = now() + opt.seconds;
 	int round;
 
-	for (round = 1; opt.seconds ? now() < end : round <= opt.rounds;
-	     round++) {
+	for (round = 1; !have_enough(round - 1, end); round++) {
 		if (!all_are_ready(round))
 			return;
 		if (round % 2 == 0)
