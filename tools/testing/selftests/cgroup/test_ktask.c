@@ -274,20 +274,21 @@ static int test_ktask_max_quiet(const char *root)
 /*
  * Tear memory down in a cgroup until the cap of @level refuses a helper, which
  * is one event. A helper that comes late leaves too little to ask for another.
+ * Where the cap @refuses nothing, that is one teardown without an event.
  * Returns the number of teardowns.
  */
-static int tear_down_refused(const char *cgroup, const char *level)
+static int tear_down_at_cap(const char *cgroup, const char *level, bool refuses)
 {
 	long before = keyed(level, "cpu.ktask.events.local", "max");
-	long events = before;
-	int tries;
+	int teardowns = 0;
+	long events;
 
-	for (tries = 0; tries < 10 && events == before; tries++) {
+	do {
 		tear_down(cgroup, WORTH_MIB);
 		events = keyed(level, "cpu.ktask.events.local", "max");
-	}
-	EXPECT_EQ(events, before + 1);
-	return tries;
+	} while (++teardowns < 10 && refuses && events == before);
+	EXPECT_EQ(events, before + refuses);
+	return teardowns;
 }
 
 /*
@@ -307,14 +308,14 @@ static int test_ktask_events(const char *root)
 	file_is(parent, "cpu.ktask.events", "max 0\n");
 
 	set_cap(parent, 1);
-	tasks += tear_down_refused(child, parent);
+	tasks += tear_down_at_cap(child, parent, true);
 	file_is(parent, "cpu.ktask.events", "max 1\n");
 	file_is(parent, "cpu.ktask.events.local", "max 1\n");
 	file_is(child, "cpu.ktask.events", "max 0\n");
 	file_is(child, "cpu.ktask.events.local", "max 0\n");
 
 	set_cap(child, 1);
-	tasks += tear_down_refused(child, child);
+	tasks += tear_down_at_cap(child, child, true);
 	file_is(parent, "cpu.ktask.events", "max 2\n");
 	file_is(parent, "cpu.ktask.events.local", "max 1\n");
 	file_is(child, "cpu.ktask.events", "max 1\n");
@@ -379,7 +380,7 @@ static int test_ktask_events_poll(const char *root)
 	EXPECT(quiet(above) && quiet(here) && quiet(local));
 
 	set_cap(child, 1);
-	tear_down_refused(child, child);
+	tear_down_at_cap(child, child, true);
 	EXPECT(notified(above));
 	EXPECT(notified(here));
 	EXPECT(notified(local));
@@ -453,10 +454,8 @@ static int test_ktask_stat(const char *root)
 	EXPECT_EQ(stat_of(child, "refused_ktask_max"), 0);
 
 	set_cap(child, 1);
-	if (nr_cpus() > 2) {
-		tasks += tear_down_refused(child, child);
-		tasks += tear_down_refused(child, child);
-	}
+	for (i = 0; i < 2; i++)
+		tasks += tear_down_at_cap(child, child, nr_cpus() > 2);
 	EXPECT_EQ(stat_of(child, "tasks"), tasks);
 	EXPECT_EQ(stat_of(child, "refused_ktask_max"), nr_cpus() > 2 ? 2 : 0);
 
@@ -476,15 +475,12 @@ static int test_ktask_stat(const char *root)
 static void check_cap_at(const char **levels, int at, int cap)
 {
 	/* With two CPUs there is nothing that 1 refuses. */
-	int event = cap && nr_cpus() - 1 > cap;
+	bool event = cap && nr_cpus() - 1 > cap;
 	int i;
 
 	set_cap(levels[at], cap);
 	effective_is(levels[2], cap, "cpu.ktask.max", levels[at]);
-	if (event)
-		tear_down_refused(levels[2], levels[at]);
-	else
-		tear_down(levels[2], WORTH_MIB);
+	tear_down_at_cap(levels[2], levels[at], event);
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(peak_of(levels[i]), cap);
 		EXPECT_EQ(current_of(levels[i]), 0);
