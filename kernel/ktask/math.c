@@ -148,18 +148,20 @@ unsigned int ktask_helpers_for_quota(u64 quota, u64 period)
  * Helpers may use what remains if each of the threads runs until the end of the
  * period. If helpers used more, they would throttle threads that would not be
  * throttled without helpers. The scheduler hands out run time in slices: the
- * last slice of each thread and of each helper may reach beyond the period.
+ * last slice of each thread and of each helper may reach beyond the period. And
+ * a helper that may stay begins another chunk, however short the slices are.
  *
  * Return: the number of helpers.
  */
 unsigned int ktask_helpers_for_runtime(const struct ktask_runtime *rest)
 {
 	u64 each = div64_u64(rest->ns, rest->threads), helpers;
+	u64 last = max(rest->slice, 2 * KTASK_CHUNK_NS);
 
 	if (each < rest->slice || each - rest->slice < rest->period_left)
 		return 0;
 	helpers = div64_u64(rest->ns - (rest->period_left + rest->slice) *
-				       rest->threads, rest->slice);
+				       rest->threads, last);
 	return min_t(u64, helpers, INT_MAX);
 }
 

@@ -404,7 +404,7 @@ static void helpers_for_runtime(void)
 		s128 rest = (s128)r.ns - ((s128)r.period_left + r.slice) * r.threads;
 
 		check_eq(ktask_helpers_for_runtime(&r),
-			 rest < 0 ? 0 : cut((u128)rest / r.slice),
+			 rest < 0 ? 0 : cut((u128)rest / max(r.slice, 2 * KTASK_CHUNK_NS)),
 			 "%llu, slice %llu, period %llu, threads %u", r.ns,
 			 r.slice, r.period_left, r.threads);
 	}

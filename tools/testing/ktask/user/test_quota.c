@@ -20,14 +20,13 @@
 /* How long a caller's number stands, and by how much the longest chunk is too long */
 #define AGE		(KTASK_CHUNK_NS / 4)
 #define LONGEST_CHUNK	(KTASK_CHUNK_NS * 5 / 4)
-#define SLICE		(5 * MSEC)
 #define STEP		(50 * USEC)
 #define TICK		MSEC
 #define PERIODS		20
 
 struct setting {
 	const char	*what;
-	u64		quota, period;
+	u64		quota, period, slice;
 	unsigned int	threads;	/* that always run; callers are the first */
 	unsigned int	callers;
 	unsigned int	cpus;		/* more than threads: room for helpers */
@@ -69,7 +68,7 @@ static void charge(struct sim *s, struct cpu *cpu)
 	if (cpu->runtime > 0)
 		return;
 
-	more = min(s->left, (u64)(SLICE - cpu->runtime));
+	more = min(s->left, (u64)(s->set->slice - cpu->runtime));
 	s->left -= more;
 	cpu->runtime += more;
 	if (cpu->runtime > 0 || cpu->throttled)
@@ -100,8 +99,8 @@ static void make_number(struct sim *s, struct caller *caller)
 		if (&s->caller[i] != caller)
 			others += s->caller[i].own;
 	caller->made_at = s->now;
-	rest = (struct ktask_runtime){ s->left, SLICE, s->period_end - s->now,
-				       s->set->threads };
+	rest = (struct ktask_runtime){ s->left, s->set->slice,
+				       s->period_end - s->now, s->set->threads };
 	caller->allowed = ktask_helpers_within_runtime(&rest, caller->own, others);
 }
 
@@ -193,22 +192,26 @@ static void simulate(struct sim *s, const struct setting *set)
 }
 
 static const struct setting settings[] = {
-	{ "one caller", 250, 100, 1, 1, 4, false },
-	{ "a caller and a busy thread", 250, 100, 2, 1, 4, false },
-	{ "two callers", 250, 100, 2, 2, 4, false },
-	{ "one caller, three helpers", 400, 100, 1, 1, 4, false },
-	{ "3 CPUs: a caller and a busy thread", 250, 100, 2, 1, 3, false },
-	{ "10 ms: one caller", 25, 10, 1, 1, 4, false },
-	{ "10 ms: a caller and a busy thread", 35, 10, 2, 1, 4, true },
-	{ "10 ms: two callers", 35, 10, 2, 2, 4, true },
-	{ "30 ms: one caller", 75, 30, 1, 1, 4, false },
-	{ "30 ms: a caller and a busy thread", 75, 30, 2, 1, 4, true },
-	{ "30 ms: two callers", 75, 30, 2, 2, 4, true },
-	{ "64 helpers", 4000, 100, 1, 1, 66, false },
-	{ "64 helpers, 10 ms", 400, 10, 1, 1, 66, false },
-	{ "64 helpers, eight callers", 4000, 100, 8, 8, 72, false },
-	{ "64 helpers, eight callers and as many others", 4000, 100, 16, 8, 80, false },
-	{ "64 helpers, eight callers, 30 ms", 1200, 30, 8, 8, 72, false },
+	{ "one caller", 250, 100, 5 * MSEC, 1, 1, 4, false },
+	{ "a caller and a busy thread", 250, 100, 5 * MSEC, 2, 1, 4, false },
+	{ "two callers", 250, 100, 5 * MSEC, 2, 2, 4, false },
+	{ "one caller, three helpers", 400, 100, 5 * MSEC, 1, 1, 4, false },
+	{ "3 CPUs: a caller and a busy thread", 250, 100, 5 * MSEC, 2, 1, 3, false },
+	{ "10 ms: one caller", 25, 10, 5 * MSEC, 1, 1, 4, false },
+	{ "10 ms: a caller and a busy thread", 35, 10, 5 * MSEC, 2, 1, 4, true },
+	{ "10 ms: two callers", 35, 10, 5 * MSEC, 2, 2, 4, true },
+	{ "30 ms: one caller", 75, 30, 5 * MSEC, 1, 1, 4, false },
+	{ "30 ms: a caller and a busy thread", 75, 30, 5 * MSEC, 2, 1, 4, true },
+	{ "30 ms: two callers", 75, 30, 5 * MSEC, 2, 2, 4, true },
+	{ "64 helpers", 4000, 100, 5 * MSEC, 1, 1, 66, false },
+	{ "64 helpers, 10 ms", 400, 10, 5 * MSEC, 1, 1, 66, false },
+	{ "64 helpers, eight callers", 4000, 100, 5 * MSEC, 8, 8, 72, false },
+	{ "64 helpers, eight callers and as many others", 4000, 100, 5 * MSEC, 16, 8, 80, false },
+	{ "64 helpers, eight callers, 30 ms", 1200, 30, 5 * MSEC, 8, 8, 72, false },
+	{ "slices of 0.1 ms: one caller", 250, 100, 100 * USEC, 1, 1, 4, false },
+	{ "slices of 0.1 ms: a caller and a busy thread", 250, 100, 100 * USEC, 2, 1, 4, false },
+	{ "slices of 0.1 ms: 64 helpers, eight callers", 4000, 100, 100 * USEC, 8, 8, 72, false },
+	{ "slices of 1 us: one caller", 250, 100, USEC, 1, 1, 4, false },
 };
 
 /* Nor would they be without helpers: but these are to have what there is for them. */
