@@ -80,12 +80,6 @@ static bool ktask_set_fair(struct task_struct *task)
 	return true;
 }
 
-/* An administrator has given the helper a deadline: changing that may sleep. */
-static bool ktask_has_deadline(struct ktask_helper *helper)
-{
-	return helper->task->policy == SCHED_DEADLINE;
-}
-
 /**
  * ktask_helper_set_prio - give a helper the present priority of its caller
  * @helper: a helper of current, at work
@@ -100,8 +94,6 @@ void ktask_helper_set_prio(struct ktask_helper *helper)
 	int prio = max(current->prio, 0);
 	bool changed;
 
-	if (ktask_has_deadline(helper))
-		return;
 	if (rt_prio(prio))
 		changed = ktask_set_fifo(helper->task, prio);
 	else
@@ -171,8 +163,6 @@ bool ktask_helper_cancel(struct ktask_helper *helper)
 
 static void ktask_helper_reset_prio(struct ktask_helper *helper)
 {
-	if (ktask_has_deadline(helper))
-		return;
 	if (helper->task->policy == SCHED_FIFO ||
 	    task_nice(helper->task) != MAX_NICE)
 		ktask_reset_prio(helper->task);
@@ -535,6 +525,19 @@ bool ktask_helper_create(int nid)
 	kthread_bind_mask(helper->task, housekeeping_cpumask(HK_TYPE_KTHREAD));
 	wake_up_process(helper->task);
 	return true;
+}
+
+/**
+ * ktask_is_helper - is a task a helper thread?
+ * @task: the task
+ *
+ * User space may not change a helper's scheduling policy: helpers of another
+ * class than the caller's would escape the caller's quota, and a deadline could
+ * not be taken back without sleeping.
+ */
+bool ktask_is_helper(struct task_struct *task)
+{
+	return kthread_func(task) == ktask_helper_main;
 }
 
 /**

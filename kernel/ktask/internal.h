@@ -227,6 +227,7 @@ void ktask_loan_settle(struct ktask_loan *loan);
 
 /* helper.c */
 void ktask_helper_release(struct ktask_helper *helper);
+bool ktask_is_helper(struct task_struct *task);
 
 /* ../sched/ktask.c */
 extern const char *const ktask_limit_names[NR_KTASK_LIMITS];
