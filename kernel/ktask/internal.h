@@ -51,6 +51,8 @@ enum ktask_limit {
 	NR_KTASK_LIMITS,
 };
 
+#define KTASK_LIMIT_BITS	8
+
 /**
  * struct ktask_budget - how many helpers a caller may have, and why not more
  * @helpers: the number of helpers
@@ -143,8 +145,9 @@ struct ktask_faults {
 
 /**
  * struct ktask_number - how many helpers a caller may have, by all but the caps
- * @allowed: lower half: how many helpers the caller may have; upper half: the
- *	limit that binds. The caller and each helper may renew it
+ * @allowed: lower half: how many helpers the caller may have; upper half:
+ *	the limit that binds, in KTASK_LIMIT_BITS, and the number of renewals. The
+ *	caller and each helper may renew it
  * @made_at: when the last renewal of @allowed began, in nanoseconds of
  *	local_clock(), or 0
  * @age: how long after @made_at nobody renews @allowed, in nanoseconds

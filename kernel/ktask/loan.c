@@ -118,6 +118,23 @@ static unsigned int ktask_loan_room(struct ktask_loan *loan, unsigned int own,
 	return max(own, 1U) - 1;
 }
 
+/*
+ * The renewals that are part of the number keep a thread that another one has
+ * overtaken from storing an old result, even if the number is the same again.
+ */
+static s64 ktask_number_next(s64 number, const struct ktask_budget *budget)
+{
+	u64 renewals = upper_32_bits(number) >> KTASK_LIMIT_BITS;
+
+	return (renewals + 1) << (32 + KTASK_LIMIT_BITS) |
+	       (u64)budget->limit << 32 | budget->helpers;
+}
+
+static enum ktask_limit ktask_number_limit(s64 number)
+{
+	return upper_32_bits(number) & GENMASK(KTASK_LIMIT_BITS - 1, 0);
+}
+
 /* Renew the number, unless it is recent or another thread is renewing it. */
 static void ktask_loan_renew(struct ktask_loan *loan)
 {
@@ -145,7 +162,7 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 
 	if (atomic_read(&loan->nr) == own &&
 	    atomic64_try_cmpxchg(&number->allowed, &allowed,
-				 (u64)budget.limit << 32 | budget.helpers))
+				 ktask_number_next(allowed, &budget)))
 		return;
 	/* Not stored: whoever asks next renews, unless another thread does. */
 	atomic64_cmpxchg(&number->made_at, now, 0);
@@ -163,7 +180,7 @@ static void ktask_loan_renew(struct ktask_loan *loan)
 void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
 		       unsigned int want)
 {
-	u64 allowed;
+	s64 allowed;
 
 	*budget = (struct ktask_budget) {
 		.helpers = want,
@@ -172,7 +189,7 @@ void ktask_loan_budget(struct ktask_loan *loan, struct ktask_budget *budget,
 	ktask_loan_renew(loan);
 	allowed = atomic64_read(&loan->number.allowed);
 	ktask_budget_narrow(budget, lower_32_bits(allowed),
-			    upper_32_bits(allowed), NULL);
+			    ktask_number_limit(allowed), NULL);
 	ktask_budget_narrow(budget, READ_ONCE(loan->max_helpers),
 			    KTASK_LIMIT_GAIN, NULL);
 }
