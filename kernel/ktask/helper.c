@@ -270,8 +270,7 @@ bool ktask_helper_follow(struct ktask_helper *helper,
 	scoped_guard(raw_spinlock, &helper->lock) {
 		if (!helper->cset)
 			break;
-		helper->over_cap = ktask_cap_move(helper->cset, cset,
-						  helper->over_cap);
+		ktask_cap_move(helper->cset, cset, helper->over_cap);
 		if (helper->working) {
 			ktask_account_working(cset, 1);
 			ktask_account_working(helper->cset, -1);
@@ -534,6 +533,8 @@ bool ktask_helper_create(int nid)
  * User space may not change a helper's scheduling policy: helpers of another
  * class than the caller's would escape the caller's quota, and a deadline could
  * not be taken back without sleeping.
+ *
+ * Return: true if it is.
  */
 bool ktask_is_helper(struct task_struct *task)
 {

@@ -41,7 +41,7 @@ enum ktask_helper_state {
  * @cpus: the CPUs of the caller that the helper was placed on
  * @lent_at: when the helper was lent, in jiffies
  * @leaving: the helper is no longer counted in &ktask_loan.staying
- * @over_cap: the cgroup because of whose cap the helper leaves, or NULL
+ * @over_cap: the helper leaves because of a cap
  * @mempolicy: copy of the caller's memory policy, or a substitute if it has none
  * @worker: the helper's work on the task; used by the core only
  */
@@ -58,7 +58,7 @@ struct ktask_helper {
 	cpumask_var_t		cpus;
 	unsigned long		lent_at;
 	bool			leaving;
-	struct task_group	*over_cap;
+	bool			over_cap;
 #ifdef CONFIG_NUMA
 	struct mempolicy	mempolicy;
 #endif

@@ -263,11 +263,10 @@ void ktask_sched_move_current(int cpu);
 bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		      enum ktask_limit *limit);
 void ktask_claim_end(struct ktask_loan *loan, struct css_set *cset);
-struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
-				  struct task_group *over_cap);
+void ktask_cap_move(struct css_set *from, struct css_set *to, bool over_cap);
 void ktask_cap_update_peak(struct css_set *cset);
-void ktask_cap_uncharge(struct css_set *cset, struct task_group *over_cap);
-struct task_group *ktask_cap_reclaim(struct css_set *cset);
+void ktask_cap_uncharge(struct css_set *cset, bool over_cap);
+bool ktask_cap_reclaim(struct css_set *cset);
 bool ktask_share_reclaim(struct ktask_loan *loan, struct css_set *cset,
 			 unsigned long since);
 bool ktask_caps_allow(struct task_struct *caller);
@@ -287,25 +286,22 @@ static inline void ktask_claim_end(struct ktask_loan *loan,
 {
 }
 
-static inline struct task_group *ktask_cap_move(struct css_set *from,
-						struct css_set *to,
-						struct task_group *over_cap)
+static inline void ktask_cap_move(struct css_set *from, struct css_set *to,
+				  bool over_cap)
 {
-	return NULL;
 }
 
 static inline void ktask_cap_update_peak(struct css_set *cset)
 {
 }
 
-static inline void ktask_cap_uncharge(struct css_set *cset,
-				      struct task_group *over_cap)
+static inline void ktask_cap_uncharge(struct css_set *cset, bool over_cap)
 {
 }
 
-static inline struct task_group *ktask_cap_reclaim(struct css_set *cset)
+static inline bool ktask_cap_reclaim(struct css_set *cset)
 {
-	return NULL;
+	return false;
 }
 
 static inline bool ktask_share_reclaim(struct ktask_loan *loan,

@@ -313,7 +313,7 @@ static bool ktask_loan_add(struct ktask_loan *loan, struct ktask_helper *helper,
 	helper->loan = loan;
 	helper->lent_at = jiffies;
 	helper->leaving = false;
-	helper->over_cap = NULL;
+	helper->over_cap = false;
 	helper->worker.helper = helper;
 	helper->worker.nid = nid == NUMA_NO_NODE ? helper->nid : nid;
 	if (!ktask_loan_enter(loan, helper, cset))
@@ -366,7 +366,7 @@ bool ktask_loan_extend(struct ktask_loan *loan, unsigned int want, int nid)
 	ktask_pool_put(helper);
 	limit = KTASK_LIMIT_MOVED;
 uncharge:
-	ktask_cap_uncharge(cset, NULL);
+	ktask_cap_uncharge(cset, false);
 put_cset:
 	ktask_cset_put(cset);
 	return ktask_loan_refused(loan, limit);
@@ -459,10 +459,7 @@ static bool ktask_helper_has_cpus(struct ktask_helper *helper)
 			 cpumask_subset(&current->cpus_mask, helper->cpus));
 }
 
-/*
- * The limit because of which a helper has to leave, or NR_KTASK_LIMITS. If it
- * leaves for a cap, its charge there has been taken back.
- */
+/* The limit because of which a helper has to leave, or NR_KTASK_LIMITS. */
 static enum ktask_limit ktask_helper_limit(struct ktask_helper *helper)
 {
 	struct ktask_loan *loan = helper->loan;

@@ -52,8 +52,8 @@ struct ktask_claim {
  * struct ktask_group - helpers of a cgroup and its descendants
  * @others: threads of the cgroup and its descendants
  * @use: upper half: cpu.ktask.max; lower half: how many helpers are charged, on
- *	loan or about to be lent. One word, so that no charge can use a cap that
- *	has just been replaced
+ *	loan or about to be lent, and above that how many of these leave for a
+ *	cap. One word, so that no charge can use a cap that has just been replaced
  * @claim: the next claim to a helper
  * @peak: largest number of helpers on loan at the same time
  * @capped: tasks to which this cap or a descendant's cap refused a helper

@@ -53,10 +53,13 @@ static struct task_group *ktask_capped(struct task_group *tg)
 	return tg->parent ? tg : NULL;
 }
 
-/* &ktask_group.use */
-static u64 ktask_use(unsigned int cap, unsigned int charged)
+/* &ktask_group.use: upper half: the cap; then, in 16 bits each: */
+#define KTASK_USE_LEAVING	BIT(16)
+#define KTASK_USE_CHARGED	BIT(0)
+
+static u64 ktask_use(unsigned int cap, unsigned int helpers)
 {
-	return (u64)cap << 32 | charged;
+	return (u64)cap << 32 | helpers;
 }
 
 static unsigned int ktask_use_cap(u64 use)
@@ -66,7 +69,13 @@ static unsigned int ktask_use_cap(u64 use)
 
 static unsigned int ktask_use_charged(u64 use)
 {
-	return lower_32_bits(use);
+	return lower_32_bits(use) % KTASK_USE_LEAVING;
+}
+
+/* Without those that leave for the cap */
+static unsigned int ktask_use_staying(u64 use)
+{
+	return ktask_use_charged(use) - lower_32_bits(use) / KTASK_USE_LEAVING;
 }
 
 static unsigned int ktask_cap(struct task_group *tg)
@@ -77,6 +86,11 @@ static unsigned int ktask_cap(struct task_group *tg)
 static unsigned int ktask_charged(struct task_group *tg)
 {
 	return ktask_use_charged(atomic64_read(&tg->ktask.use));
+}
+
+static unsigned int ktask_staying(struct task_group *tg)
+{
+	return ktask_use_staying(atomic64_read(&tg->ktask.use));
 }
 
 /**
@@ -109,7 +123,7 @@ static struct ktask_sharer ktask_sharer(struct ktask_loan *loan,
 {
 	if (child)
 		return (struct ktask_sharer) {
-			child, ktask_charged(child) };
+			child, ktask_staying(child) };
 	return (struct ktask_sharer) { loan, atomic_read(&loan->nr) };
 }
 
@@ -173,18 +187,19 @@ static enum ktask_limit ktask_charge_level(struct task_group *tg,
 			return tg->parent ? KTASK_LIMIT_CAP : KTASK_LIMIT_POOL;
 		if (cap - ktask_use_charged(use) <= kept)
 			return KTASK_LIMIT_SHARE;
-	} while (!atomic64_try_cmpxchg(&kg->use, &use, use + 1));
+	} while (!atomic64_try_cmpxchg(&kg->use, &use,
+				       use + KTASK_USE_CHARGED));
 
 	return NR_KTASK_LIMITS;
 }
 
-/* Does @tg or one of its ancestors have no room left? */
+/* Is @tg or one of its ancestors full, even when those have left that leave? */
 static bool ktask_is_full(struct task_group *tg)
 {
 	for (; tg; tg = tg->parent) {
 		u64 use = atomic64_read(&tg->ktask.use);
 
-		if (ktask_use_charged(use) >= ktask_level_cap(tg, use))
+		if (ktask_use_staying(use) >= ktask_level_cap(tg, use))
 			return true;
 	}
 	return false;
@@ -205,11 +220,18 @@ static void ktask_claim_levels(struct ktask_loan *loan, struct task_group *from,
 	} while (child != full);
 }
 
-static void ktask_uncharge_level(struct task_group *tg)
+/* A helper's part of &ktask_group.use, at each level */
+static u32 ktask_use_of(bool over_cap)
 {
-	s64 use = atomic64_fetch_dec(&tg->ktask.use);
+	return KTASK_USE_CHARGED + (over_cap ? KTASK_USE_LEAVING : 0);
+}
 
-	WARN_ON_ONCE(!ktask_use_charged(use));
+static void ktask_uncharge_level(struct task_group *tg, bool over_cap)
+{
+	u32 helper = ktask_use_of(over_cap);
+	s64 use = atomic64_fetch_sub(helper, &tg->ktask.use);
+
+	WARN_ON_ONCE(lower_32_bits(use) < helper || !ktask_use_charged(use));
 }
 
 static void ktask_uncharge_levels(struct task_group *from,
@@ -218,7 +240,7 @@ static void ktask_uncharge_levels(struct task_group *from,
 	struct task_group *tg;
 
 	for (tg = from; tg != end; tg = tg->parent)
-		ktask_uncharge_level(tg);
+		ktask_uncharge_level(tg, false);
 }
 
 /* Count a refusal by the cap of @over, and notify readers of its events. */
@@ -314,67 +336,68 @@ void ktask_cap_update_peak(struct css_set *cset)
  * ktask_cap_move - move a helper's charge to a new css_set, regardless of caps
  * @from: the css_set that the helper is charged to
  * @to: the css_set that the caller has now
- * @over_cap: what ktask_cap_reclaim() returned for the helper, or NULL
- *
- * Return: @over_cap, or NULL if the helper has left that level.
+ * @over_cap: whether the helper leaves because of a cap
  */
-struct task_group *ktask_cap_move(struct css_set *from, struct css_set *to,
-				  struct task_group *over_cap)
+void ktask_cap_move(struct css_set *from, struct css_set *to, bool over_cap)
 {
 	struct task_group *old = ktask_cset_tg(from), *tg;
 
 	for (tg = ktask_cset_tg(to);
 	     !cgroup_is_descendant(old->css.cgroup, tg->css.cgroup);
 	     tg = tg->parent) {
-		atomic64_inc(&tg->ktask.use);
+		atomic64_add(ktask_use_of(over_cap), &tg->ktask.use);
 		ktask_level_update_peak(tg);
 	}
 	/* The common ancestors keep their charges. */
-	for (; old != tg; old = old->parent) {
-		if (old == over_cap)
-			over_cap = NULL;
-		else
-			ktask_uncharge_level(old);
-	}
-	return over_cap;
+	for (; old != tg; old = old->parent)
+		ktask_uncharge_level(old, over_cap);
 }
 
 /**
  * ktask_cap_uncharge - uncharge a helper that has left, or that was not found
  * @cset: the css_set that the helper was charged to
- * @over_cap: the level that ktask_cap_reclaim() has uncharged already, or NULL
+ * @over_cap: whether the helper leaves because of a cap
  */
-void ktask_cap_uncharge(struct css_set *cset, struct task_group *over_cap)
+void ktask_cap_uncharge(struct css_set *cset, bool over_cap)
 {
 	struct task_group *tg;
 
 	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent)
-		if (tg != over_cap)
-			ktask_uncharge_level(tg);
+		ktask_uncharge_level(tg, over_cap);
+}
+
+/* Count one helper as leaving if more stay at this level than its cap allows. */
+static bool ktask_reclaim_level(struct task_group *tg)
+{
+	s64 use = atomic64_read(&tg->ktask.use);
+
+	while (ktask_use_staying(use) > ktask_level_cap(tg, use))
+		if (atomic64_try_cmpxchg(&tg->ktask.use, &use,
+					 use + KTASK_USE_LEAVING))
+			return true;
+	return false;
 }
 
 /**
- * ktask_cap_reclaim - take back a helper's charge if a cap was lowered below it
+ * ktask_cap_reclaim - does a helper have to leave as a cap was lowered below it?
  * @cset: the css_set that the helper is charged to
  *
- * The first level with more charges than its cap allows is uncharged here, and
- * the helper has to leave. This makes no room for another helper, and only as
- * many helpers leave as are too many at that level.
+ * If so, it is counted as leaving at every level, so that only as many leave as
+ * are too many. It stays charged until it has left: it may still free what it
+ * has gathered.
  *
- * Return: the level whose cap the helper leaves for, or NULL if it may stay.
+ * Return: true if the helper has to leave because of a cap.
  */
-struct task_group *ktask_cap_reclaim(struct css_set *cset)
+bool ktask_cap_reclaim(struct css_set *cset)
 {
-	struct task_group *tg;
+	struct task_group *from = ktask_cset_tg(cset), *over = from, *tg;
 
-	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent) {
-		s64 use = atomic64_read(&tg->ktask.use);
-
-		while (ktask_use_charged(use) > ktask_level_cap(tg, use))
-			if (atomic64_try_cmpxchg(&tg->ktask.use, &use, use - 1))
-				return tg;
-	}
-	return NULL;
+	while (over && !ktask_reclaim_level(over))
+		over = over->parent;
+	for (tg = from; over && tg; tg = tg->parent)
+		if (tg != over)
+			atomic64_add(KTASK_USE_LEAVING, &tg->ktask.use);
+	return over;
 }
 
 /**
@@ -513,7 +536,7 @@ static ssize_t ktask_max_write(struct kernfs_open_file *of, char *buf,
 
 	use = atomic64_read(&kg->use);
 	while (!atomic64_try_cmpxchg(&kg->use, &use,
-				     ktask_use(cap, ktask_use_charged(use))))
+				     ktask_use(cap, lower_32_bits(use))))
 		;
 	return nbytes;
 }
@@ -670,6 +693,9 @@ static struct cftype ktask_files[] = {
 
 static int __init ktask_cgroup_init(void)
 {
+	/* No more helpers than CPUs */
+	BUILD_BUG_ON(CONFIG_NR_CPUS >= KTASK_USE_LEAVING);
+
 	return cgroup_add_dfl_cftypes(&cpu_cgrp_subsys, ktask_files);
 }
 subsys_initcall(ktask_cgroup_init);
