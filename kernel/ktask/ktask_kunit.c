@@ -19,6 +19,7 @@
 #include <linux/ktask.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
+#include <linux/mmu_context.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
@@ -28,6 +29,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/sched/types.h>
 
+#include "../sched/sched.h"
 #include "helper.h"
 #include "math.h"
 
@@ -2199,13 +2201,100 @@ static void test_prio_follows(struct kunit *test)
 	ktask_loan_settle(&w.loan);
 }
 
+#ifdef CONFIG_CGROUP_KTASK
+static void test_cap_set(struct task_group *tg, unsigned int cap)
+{
+	u64 use = atomic64_read(&tg->ktask.use);
+
+	atomic64_set(&tg->ktask.use, (u64)cap << 32 | lower_32_bits(use));
+}
+
+/* A helper that leaves for a cap counts until it has left. */
+static void test_cap_leaving(struct kunit *test)
+{
+	struct task_group *tgs = kunit_kcalloc(test, 3, sizeof(*tgs), GFP_KERNEL);
+	struct css_set *cset = kunit_kzalloc(test, sizeof(*cset), GFP_KERNEL);
+	struct test_work w = { };
+	enum ktask_limit limit;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, tgs);
+	KUNIT_ASSERT_NOT_NULL(test, cset);
+	/* A cgroup, its parent and the root */
+	for (i = 0; i < 3; i++) {
+		ktask_group_init(&tgs[i].ktask);
+		tgs[i].parent = i < 2 ? &tgs[i + 1] : NULL;
+	}
+	cset->subsys[cpu_cgrp_id] = &tgs[0].css;
+	ktask_loan_init(&w.loan, NULL, test_work_nothing, &w);
+
+	test_needs_helpers(test, 1);
+	for (i = 0; i < 2; i++)
+		KUNIT_ASSERT_TRUE(test, ktask_cap_charge(&w.loan, cset, &limit));
+	KUNIT_EXPECT_FALSE(test, ktask_cap_reclaim(cset));
+
+	/* One of two leaves for both caps. The other one ends before it has left. */
+	test_cap_set(&tgs[0], 1);
+	test_cap_set(&tgs[1], 1);
+	KUNIT_EXPECT_TRUE(test, ktask_cap_reclaim(cset));
+	KUNIT_EXPECT_FALSE(test, ktask_cap_reclaim(cset));
+	ktask_cap_uncharge(cset, false);
+	KUNIT_EXPECT_FALSE(test, ktask_cap_charge(&w.loan, cset, &limit));
+	KUNIT_EXPECT_EQ(test, limit, KTASK_LIMIT_CAP);
+
+	ktask_cap_uncharge(cset, true);
+	KUNIT_EXPECT_TRUE(test, ktask_cap_charge(&w.loan, cset, &limit));
+	KUNIT_EXPECT_FALSE(test, ktask_cap_reclaim(cset));
+	ktask_cap_uncharge(cset, false);
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, lower_32_bits(atomic64_read(&tgs[i].ktask.use)), 0);
+}
+#endif
+
+/* No administrator moves a helper to another class than its caller's. */
+static void test_class_is_kept(struct kunit *test)
+{
+	static const struct sched_attr attrs[] = {
+		{ .sched_policy = SCHED_FIFO, .sched_priority = 1 },
+		{ .sched_policy = SCHED_BATCH },
+		{
+			.sched_policy	= SCHED_DEADLINE,
+			.sched_runtime	= 10 * NSEC_PER_MSEC,
+			.sched_deadline	= 50 * NSEC_PER_MSEC,
+			.sched_period	= 50 * NSEC_PER_MSEC,
+		},
+	};
+	struct test_work w = { };
+	struct ktask_helper *helper;
+	int i;
+
+	test_needs_helpers(test, 1);
+	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
+	KUNIT_ASSERT_EQ(test, test_lend(&w, 1), 1);
+	scoped_guard(spinlock, &w.loan.lock)
+		helper = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
+
+	KUNIT_EXPECT_TRUE(test, ktask_is_helper(helper->task));
+	for (i = 0; i < ARRAY_SIZE(attrs); i++)
+		KUNIT_EXPECT_EQ(test, sched_setattr(helper->task, &attrs[i]), -EPERM);
+	KUNIT_EXPECT_EQ(test, helper->task->policy, SCHED_NORMAL);
+
+	KUNIT_EXPECT_FALSE(test, ktask_is_helper(current));
+	KUNIT_EXPECT_EQ(test, sched_setattr(current, &attrs[1]), 0);
+	KUNIT_EXPECT_EQ(test, current->policy, SCHED_BATCH);
+	KUNIT_EXPECT_EQ(test, sched_setattr(current, &(struct sched_attr) { }), 0);
+
+	WRITE_ONCE(w.end, true);
+	ktask_loan_settle(&w.loan);
+}
+
 /* A loan's number is made anew when it is old, and by its caller as well. */
 static void test_number(struct kunit *test)
 {
 	struct ktask_budget budget;
 	struct test_work w = { };
+	s64 made_at, allowed;
 	cpumask_var_t saved;
-	s64 made_at;
 
 	KUNIT_ASSERT_TRUE(test, alloc_cpumask_var(&saved, GFP_KERNEL));
 	cpumask_copy(saved, &current->cpus_mask);
@@ -2230,6 +2319,14 @@ static void test_number(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
 	KUNIT_EXPECT_GT(test, atomic64_read(&w.loan.number.made_at),
 			made_at - NSEC_PER_SEC);
+
+	/* The same result is another number, for who began before. */
+	allowed = atomic64_read(&w.loan.number.allowed);
+	atomic64_set(&w.loan.number.made_at, made_at - NSEC_PER_SEC);
+	ktask_loan_budget(&w.loan, &budget, INT_MAX);
+	KUNIT_EXPECT_EQ(test, budget.helpers, 0);
+	KUNIT_EXPECT_EQ(test, budget.limit, KTASK_LIMIT_CPUS);
+	KUNIT_EXPECT_NE(test, atomic64_read(&w.loan.number.allowed), allowed);
 	set_cpus_allowed_ptr(current, saved);
 	free_cpumask_var(saved);
 }
@@ -2248,6 +2345,10 @@ static struct kunit_case ktask_loan_cases[] = {
 	KUNIT_CASE(test_too_many),
 	KUNIT_CASE(test_leave_once),
 	KUNIT_CASE(test_prio_follows),
+	KUNIT_CASE(test_class_is_kept),
+#ifdef CONFIG_CGROUP_KTASK
+	KUNIT_CASE(test_cap_leaving),
+#endif
 	KUNIT_CASE(test_number),
 	{ }
 };
