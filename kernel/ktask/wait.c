@@ -8,6 +8,10 @@
  * next. So the wait takes no longer than the caller itself would need for the
  * rest of these chunks, whatever else runs. At most one thread at a time has the
  * caller's priority.
+ *
+ * There are two exceptions. On PREEMPT_RT a thread that holds a spinlock may be
+ * preempted, and then not move. And a helper that sleeps for a lock gets neither
+ * to the thread that holds it.
  */
 #include <linux/hrtimer.h>
 #include <linux/jiffies.h>
