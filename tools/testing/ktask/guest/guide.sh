@@ -9,6 +9,7 @@ export PATH=$PWD:$PATH
 
 here=$PWD
 top=/sys/fs/cgroup
+cap='Cap a noisy cgroup'
 
 # section TITLE: its lines, without the title
 section()
@@ -72,7 +73,7 @@ is()
 start_container()
 {
 	mkdir -p bundle/rootfs/{bin,dev,lib,lib64,usr}
-	jq -n --argjson guide "{ $(section 'Setting a cap' | block 'For a container') }" '{
+	jq -n --argjson guide "{ $(section "$cap" | block 'For a container') }" '{
 		ociVersion: "1.0.2",
 		root: { path: "rootfs" },
 		process: { user: { uid: 0, gid: 0 }, cwd: "/", args: [ "/bin/sleep", "1000" ] },
@@ -91,26 +92,38 @@ echo "+cpu +cpuset" >$top/web/cgroup.subtree_control
 mkdir $top/web/shop
 
 is "the guide has commands in its introduction" 5 \
-	"$(section 'ktask helpers and their limits' | block 'means, gets no helpers' | grep -c '^# ')"
-section 'ktask helpers and their limits' | block 'means, gets no helpers' | type_in
-section 'Setting a cap' | block 'With `' | type_in
+	"$(section 'What ktask does without configuration' | block 'CPU, by' | grep -c '^# ')"
+section 'What ktask does without configuration' | block 'CPU, by' | type_in
+section "$cap" | block 'same time' | type_in
 is "the cap is set" 2 "$(cat $top/web/cpu.ktask.max)"
-section 'Setting a cap' | block 'With libcgroup' | type_in
-section 'Setting a cap' | block 'or for `' >cgconfig.conf
+section "$cap" | block 'See how many helpers' | type_in
+section "$cap" | block 'With libcgroup' | type_in
+section "$cap" | block 'or write' >cgconfig.conf
 cgconfigparser -l cgconfig.conf || echo "not ok - cgconfigparser takes the guide's file"
 is "cgconfigparser sets caps of a tree" "2 0" \
 	"$(cat $top/shop/cpu.ktask.max) $(cat $top/shop/batch/cpu.ktask.max)"
 
 start_container || sed 's/^/# /' container.said
 is "a container has its cap" 2 "$(cat $top/containers/web/cpu.ktask.max)"
-section 'Setting a cap' | block 'and while it runs' | type_in
+section "$cap" | block 'and change it while' | type_in
 is "a running container's cap is changed" 1 "$(cat $top/containers/web/cpu.ktask.max)"
 crun --cgroup-manager=cgroupfs delete --force web
 
-section 'Asking what binds' | grep '^    # ' | cut -c7- >asked
+section 'See what helpers cost' | block '`' | type_in
+many='Run hundreds of containers on a host'
+section "$many" | block 'Put one cap' | type_in
+is "a cap on all tenants is set" 2 "$(cat $top/tenants/cpu.ktask.max)"
+
+{ section 'Find out why a teardown is serial'; section "$many"; section 'Watch a task'; } |
+	grep '^    # ' | grep -v tenants | cut -c7- >asked
 is "the guide has commands of ktaskctl" 2 "$(grep -c ktaskctl asked)"
 while read -r command; do
 	is "guide: $command" 0 "$(eval "$command" >/dev/null 2>&1; echo $?)"
 done <asked
+
+off='Turn it off'
+section "$off" | block 'For one cgroup' | type_in
+section "$off" | block 'For the whole machine' | type_in
+is "ktask is off" 1 "$(cat /proc/sys/debug/ktask_max_threads)"
 echo "# ktask-program: end guide 0"
 exit 0

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 
 dir=$(payload_dir guide)
-cp "$KT_TOP/Documentation/admin-guide/cgroup-ktask.rst" "$dir/guide"
+cp "$KT_TOP/Documentation/admin-guide/ktask/guide.rst" "$dir/guide"
 cp "$KT_DIR/guest/guide.sh" "$dir/job.sh"
 # Static, as the guest has no libraries for it.
 make_ktaskctl STATIC=1 OUT="$dir"
