@@ -10,7 +10,7 @@ MATRIX_SUITES := noktask preempt rt poison cgroup-v1
 
 export CPUS MEM JOBS KSRC KTASK_CACHE
 
-.PHONY: help deps kernel rootfs shell run test test-quick test-debug test-matrix bench lint clean
+.PHONY: help deps kernel rootfs shell run test test-quick test-debug test-matrix bench lint docs clean
 
 help:
 	@cat $(KT)/help.txt
@@ -47,6 +47,9 @@ bench: deps
 
 lint: deps
 	@$(KT)/test.sh lint
+
+docs: deps
+	@$(KT)/test.sh docs
 
 clean:
 	@$(KT)/clean.sh
