@@ -38,11 +38,12 @@ block()
 # type_in: each command, "# ...", of standard input has the output that follows it.
 type_in()
 {
-	local line command='' want='' got
+	local line command='' want='' got any=false
 
 	while IFS= read -r line || [ -n "$command" ]; do
 		if [ -z "$line" ] || [ "${line:0:2}" = '# ' ]; then
 			if [ -n "$command" ]; then
+				any=true
 				got=$(cd $top && eval "$command" 2>&1 </dev/null)
 				if [ "$got" = "$want" ]; then
 					echo "ok - guide: $command"
@@ -57,6 +58,7 @@ type_in()
 		fi
 		want+=${want:+$'\n'}$line
 	done
+	$any || echo "not ok - guide: there is no command where one is expected"
 }
 
 # is WHAT WANTED GOT
@@ -91,7 +93,7 @@ mkdir -p $top/web
 echo "+cpu +cpuset" >$top/web/cgroup.subtree_control
 mkdir $top/web/shop
 
-is "the guide has commands in its introduction" 5 \
+is "the guide has commands in its introduction" 7 \
 	"$(section 'What ktask does without configuration' | block 'CPU, by' | grep -c '^# ')"
 section 'What ktask does without configuration' | block 'CPU, by' | type_in
 section "$cap" | block 'same time' | type_in
@@ -109,7 +111,7 @@ section "$cap" | block 'and change it while' | type_in
 is "a running container's cap is changed" 1 "$(cat $top/containers/web/cpu.ktask.max)"
 crun --cgroup-manager=cgroupfs delete --force web
 
-section 'See what helpers cost' | block '`' | type_in
+section 'See what helpers cost' | block '``usage_usec' | type_in
 many='Run hundreds of containers on a host'
 section "$many" | block 'Put one cap' | type_in
 is "a cap on all tenants is set" 2 "$(cat $top/tenants/cpu.ktask.max)"
