@@ -2162,6 +2162,15 @@ static void test_leave_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&w.loan.staying), 0);
 }
 
+/* Lend one helper that stays until the caller has no more to do. */
+static struct ktask_helper *test_lend_one(struct kunit *test, struct test_work *w)
+{
+	ktask_loan_init(&w->loan, NULL, test_work_linger, w);
+	KUNIT_ASSERT_EQ(test, test_lend(w, 1), 1);
+	guard(spinlock)(&w->loan.lock);
+	return list_first_entry(&w->loan.helpers, struct ktask_helper, node);
+}
+
 /* A helper has the priority that its caller has now, also if that is lower. */
 static void test_prio_follows(struct kunit *test)
 {
@@ -2172,10 +2181,7 @@ static void test_prio_follows(struct kunit *test)
 	int i;
 
 	test_needs_helpers(test, 1);
-	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
-	KUNIT_ASSERT_EQ(test, test_lend(&w, 1), 1);
-	scoped_guard(spinlock, &w.loan.lock)
-		helper = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
+	helper = test_lend_one(test, &w);
 
 	for (i = 0; i < ARRAY_SIZE(prios); i++) {
 		struct sched_attr attr = {
@@ -2269,10 +2275,7 @@ static void test_class_is_kept(struct kunit *test)
 	int i;
 
 	test_needs_helpers(test, 1);
-	ktask_loan_init(&w.loan, NULL, test_work_linger, &w);
-	KUNIT_ASSERT_EQ(test, test_lend(&w, 1), 1);
-	scoped_guard(spinlock, &w.loan.lock)
-		helper = list_first_entry(&w.loan.helpers, struct ktask_helper, node);
+	helper = test_lend_one(test, &w);
 
 	KUNIT_EXPECT_TRUE(test, ktask_is_helper(helper->task));
 	for (i = 0; i < ARRAY_SIZE(attrs); i++)
