@@ -235,12 +235,12 @@ static void ktask_uncharge_level(struct task_group *tg, bool over_cap)
 }
 
 static void ktask_uncharge_levels(struct task_group *from,
-				  struct task_group *end)
+				  struct task_group *end, bool over_cap)
 {
 	struct task_group *tg;
 
 	for (tg = from; tg != end; tg = tg->parent)
-		ktask_uncharge_level(tg, false);
+		ktask_uncharge_level(tg, over_cap);
 }
 
 /* Count a refusal by the cap of @over, and notify readers of its events. */
@@ -285,7 +285,7 @@ bool ktask_cap_charge(struct ktask_loan *loan, struct css_set *cset,
 		*limit = ktask_charge_level(tg, kept);
 		if (*limit == NR_KTASK_LIMITS)
 			continue;
-		ktask_uncharge_levels(from, tg);
+		ktask_uncharge_levels(from, tg, false);
 		if (*limit != KTASK_LIMIT_SHARE)
 			ktask_claim_levels(loan, from, tg);
 		if (*limit == KTASK_LIMIT_CAP && !(loan->refused & BIT(*limit)))
@@ -349,8 +349,7 @@ void ktask_cap_move(struct css_set *from, struct css_set *to, bool over_cap)
 		ktask_level_update_peak(tg);
 	}
 	/* The common ancestors keep their charges. */
-	for (; old != tg; old = old->parent)
-		ktask_uncharge_level(old, over_cap);
+	ktask_uncharge_levels(old, tg, over_cap);
 }
 
 /**
@@ -360,10 +359,7 @@ void ktask_cap_move(struct css_set *from, struct css_set *to, bool over_cap)
  */
 void ktask_cap_uncharge(struct css_set *cset, bool over_cap)
 {
-	struct task_group *tg;
-
-	for (tg = ktask_cset_tg(cset); tg; tg = tg->parent)
-		ktask_uncharge_level(tg, over_cap);
+	ktask_uncharge_levels(ktask_cset_tg(cset), NULL, over_cap);
 }
 
 /* Count one helper as leaving if more stay at this level than its cap allows. */
