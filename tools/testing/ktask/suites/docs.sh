@@ -21,7 +21,7 @@ built()
 
 	shift
 	step "building Documentation/$dir" "$log" \
-		make -C "$tree" O="$out" htmldocs SPHINXDIRS="$dir" </dev/null || :
+		make -C "$tree" O="$out" htmldocs SPHINXDIRS="$dir"
 	for page; do
 		if [ -s "$out/Documentation/output/$dir/$page.html" ]; then
 			echo "ok - docs: $dir/$page"
